@@ -1,0 +1,1 @@
+//! What SMGeo takes and gives: engine package, backend trait, preprocessing, decoding, the feature cache; the CPU backends.

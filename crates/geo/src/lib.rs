@@ -1,0 +1,1 @@
+//! Earth, camera, tile and filter mathematics: typed units and datums. Pure.

@@ -1,0 +1,1 @@
+//! The actors and their wiring: ingest, telemetry, tiles, prompts, assemble, locate, fuse, publish, control, web.

@@ -1,0 +1,1 @@
+//! Trains SMGeo and produces engine packages.

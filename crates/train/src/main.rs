@@ -1,0 +1,2 @@
+//! `smgeo-train`: trains SMGeo and produces engine packages.
+fn main() {}
