@@ -14,10 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 pub fn channel<T>() -> (Put<T>, Take<T>) {
     let (sender, receiver) = bounded(1);
     let superseded = Arc::new(AtomicU64::new(0));
-    (
-        Put { sender, stale: receiver.clone(), superseded: superseded.clone() },
-        Take { receiver, superseded },
-    )
+    (Put { sender, stale: receiver.clone(), superseded: superseded.clone() }, Take { receiver, superseded })
 }
 
 /// Is the producing end. It is not `Clone`: one producer, so one eviction always makes room.
