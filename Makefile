@@ -1,0 +1,29 @@
+# Thin on purpose: each target is the command a person would type.
+.PHONY: demo test check bench build setup
+
+# Installs what is missing, builds, and flies over a made town: open the address it prints.
+demo: setup build
+	./target/debug/smgeo demo $(ARGS)
+
+# Everything that needs no GPU.
+test: setup-tests
+	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace; fi
+
+# What CI checks before the tests.
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --doc
+
+bench: setup
+	cargo bench --workspace
+
+build: setup
+	cargo build
+
+setup:
+	./scripts/setup.sh
+
+setup-tests:
+	./scripts/setup.sh --with-tests
+.PHONY: setup-tests
