@@ -1,2 +1,3 @@
-//! The program.
+//! `smgeo`: click an object in live drone video; get its position on the Earth, continuously, and how sure it is.
+
 fn main() {}
