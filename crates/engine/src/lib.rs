@@ -1,1 +1,42 @@
-//! What SMGeo takes and gives: engine package, backend trait, preprocessing, decoding, the feature cache; the CPU backends.
+//! What SMGeo takes and gives. Everything the encoder sees is one 256 px image, a query with its click or a map tile; a
+//! search window is a mosaic of tile features; the locator matches a query with a mosaic; [`decode`] reads the answer.
+//!
+//! ```text
+//! EncoderImage --encode--> Features --Mosaic::assemble--> Mosaic
+//!                             |                             |
+//!                             +----------- locate ----------+--> Maps --decode--> Located
+//! ```
+//!
+//! A [`Package`] is the pair of networks with what is known about them; a [`Backend`] runs it. Tile features never depend
+//! on a query, so they are computed once and kept in a [`FeatureCache`]. This crate knows no Earth, no camera and no clock:
+//! its only unit of length is the pixel of the query or of the reference mosaic.
+
+#![warn(missing_docs)]
+
+pub mod backend;
+pub mod cache;
+pub mod conformance;
+pub mod decode;
+pub mod error;
+pub mod features;
+pub mod graph;
+pub mod image;
+pub mod mosaic;
+pub mod package;
+pub mod posterior;
+pub mod rten;
+pub mod stills;
+
+pub use crate::backend::{Backend, BackendInfo, LocateRequest, Maps};
+pub use crate::cache::{FeatureCache, FeatureKey, ImageryHash};
+pub use crate::decode::{Located, decode};
+pub use crate::error::EngineError;
+pub use crate::features::Features;
+pub use crate::image::{EncoderImage, View};
+pub use crate::mosaic::Mosaic;
+pub use crate::package::{Fusion, Manifest, Package, PackageHash};
+pub use crate::posterior::{Mode, Posterior};
+pub use crate::rten::{RtenBackend, RtenConfig};
+
+/// Edge of every image the encoder sees, query or tile, px.
+pub const TILE_PX: usize = 256;

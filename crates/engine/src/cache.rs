@@ -1,0 +1,161 @@
+//! Tile features in memory, under a budget of bytes. A tile's features depend on its pixels and on the package alone, so
+//! the key names both; with another imagery date or another package nothing old is ever found.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::features::Features;
+use crate::package::PackageHash;
+
+/// Identity of a picture: SHA-256 of its encoded bytes, or of its source and date where those decide the pixels.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageryHash(pub [u8; 32]);
+
+impl ImageryHash {
+    /// The hash of these bytes.
+    pub fn of(bytes: &[u8]) -> ImageryHash {
+        ImageryHash(Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for ImageryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for ImageryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImageryHash({})", hex::encode(&self.0[..6]))
+    }
+}
+
+/// What features are kept under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FeatureKey {
+    /// The tile, in a numbering of the caller's that never gives two tiles one number.
+    pub tile: u64,
+    /// The imagery it was cut from.
+    pub imagery: ImageryHash,
+    /// The package that encoded it.
+    pub package: PackageHash,
+}
+
+/// How a cache has done since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Questions answered.
+    pub hits: u64,
+    /// Questions not answered.
+    pub misses: u64,
+}
+
+/// Features by key, the least recently used given up first. Shared by all threads; no lock is held between calls.
+pub struct FeatureCache {
+    features: Cache<FeatureKey, Features>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+// Key, shared header and the cache's own node of an entry, beside the numbers themselves.
+const ENTRY_OVERHEAD_BYTES: usize = 256;
+
+impl FeatureCache {
+    /// A cache that holds at most about `bytes_max` bytes.
+    pub fn new(bytes_max: u64) -> FeatureCache {
+        let weight = |_: &FeatureKey, features: &Features| {
+            u32::try_from(features.bytes() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+        };
+        // Least recently used, not moka's default: a frequency sketch would turn away the tiles of new ground under the
+        // drone in favour of ground it has left.
+        let features =
+            Cache::builder().max_capacity(bytes_max).weigher(weight).eviction_policy(EvictionPolicy::lru()).build();
+        FeatureCache { features, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// The features under `key`, if they are held. Counts a hit or a miss.
+    pub fn get(&self, key: &FeatureKey) -> Option<Features> {
+        let found = self.features.get(key);
+        let count = if found.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Whether the features are held, without counting and without calling them used.
+    pub fn contains(&self, key: &FeatureKey) -> bool {
+        self.features.contains_key(key)
+    }
+
+    /// Keeps features.
+    pub fn put(&self, key: FeatureKey, features: Features) {
+        self.features.insert(key, features);
+    }
+
+    /// Hits and misses so far.
+    pub fn counts(&self) -> CacheCounts {
+        CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+    }
+
+    /// Bytes held now.
+    pub fn bytes(&self) -> u64 {
+        self.features.run_pending_tasks();
+        self.features.weighted_size()
+    }
+
+    /// Entries held now.
+    pub fn entries(&self) -> u64 {
+        self.features.run_pending_tasks();
+        self.features.entry_count()
+    }
+}
+
+impl fmt::Debug for FeatureCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FeatureCache").field("entries", &self.entries()).field("counts", &self.counts()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(tile: u64) -> FeatureKey {
+        FeatureKey { tile, imagery: ImageryHash::of(b"imagery"), package: PackageHash([7; 32]) }
+    }
+
+    fn features(value: f32) -> Features {
+        Features::new(vec![value; 256].into(), 16, 1).unwrap()
+    }
+
+    #[test]
+    fn what_was_put_is_got_and_counted() {
+        let cache = FeatureCache::new(1 << 20);
+        cache.put(key(1), features(1.0));
+        assert_eq!(cache.get(&key(1)).unwrap().values(), features(1.0).values());
+        assert_eq!(cache.get(&key(2)), None);
+        assert_eq!(cache.counts(), CacheCounts { hits: 1, misses: 1 });
+    }
+
+    #[test]
+    fn another_package_or_imagery_finds_nothing() {
+        let cache = FeatureCache::new(1 << 20);
+        cache.put(key(1), features(1.0));
+        assert_eq!(cache.get(&FeatureKey { package: PackageHash([8; 32]), ..key(1) }), None);
+        assert_eq!(cache.get(&FeatureKey { imagery: ImageryHash::of(b"later"), ..key(1) }), None);
+    }
+
+    #[test]
+    fn the_budget_holds_and_the_newest_stay() {
+        let budget = 20 * (1024 + ENTRY_OVERHEAD_BYTES as u64);
+        let cache = FeatureCache::new(budget);
+        for tile in 0..200 {
+            cache.put(key(tile), features(tile as f32));
+            assert!(cache.bytes() <= budget);
+        }
+        assert!(cache.contains(&key(199)) && cache.contains(&key(185)) && !cache.contains(&key(0)));
+    }
+}

@@ -1,0 +1,106 @@
+//! What can go wrong, said so that the reader knows which file or value it is and what to do about it.
+
+use std::path::PathBuf;
+
+/// An error of the engine. None of them leaves the engine in a bad state: the next call may succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A file of the package is not there.
+    #[error("{} is missing; copy the whole package folder, or export the package again", path.display())]
+    Missing {
+        /// The file that was looked for.
+        path: PathBuf,
+    },
+    /// A file of the package cannot be read or written.
+    #[error("{} cannot be accessed; check the path and its permissions", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `package.toml` is not one this version reads.
+    #[error("{}: {problem}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Key, value and remedy.
+        problem: String,
+    },
+    /// The content of a file is not what the manifest promises.
+    #[error(
+        "{} has SHA-256 {found} but package.toml says {expected}; the file was changed or its copy broke off: copy or export the package again",
+        path.display()
+    )]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// Hexadecimal digest in the manifest.
+        expected: String,
+        /// Hexadecimal digest of the file.
+        found: String,
+    },
+    /// A network file is no ONNX model with the inputs and outputs of this version.
+    #[error("{}: {problem}; export the package again with the smgeo-train of this version", path.display())]
+    Graph {
+        /// The network file.
+        path: PathBuf,
+        /// The input, output or shape that differs.
+        problem: String,
+    },
+    /// A backend refused a network or failed while running it.
+    #[error("backend {backend} cannot {action}")]
+    Backend {
+        /// Name of the backend.
+        backend: &'static str,
+        /// What it was doing, as a verb phrase.
+        action: String,
+        /// What the backend said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A network gave something else than its interface promises.
+    #[error("{network} gave {problem}; the package is damaged or its export is wrong")]
+    Output {
+        /// The network: `encoder` or `locator`.
+        network: &'static str,
+        /// What was given and what was expected.
+        problem: String,
+    },
+    /// Pixels of the wrong amount.
+    #[error("{bytes} bytes of RGB were given for a {TILE} x {TILE} image, {expected} are needed", TILE = crate::TILE_PX)]
+    ImageSize {
+        /// Given.
+        bytes: usize,
+        /// Needed.
+        expected: usize,
+    },
+    /// A click that is not a point of its image.
+    #[error(
+        "click ({x}, {y}) is outside of the {width_px} x {height_px} image; give pixels from its upper left corner"
+    )]
+    Click {
+        /// Horizontal position, px.
+        x: f32,
+        /// Vertical position, px.
+        y: f32,
+        /// Width of the image.
+        width_px: u32,
+        /// Height of the image.
+        height_px: u32,
+    },
+    /// Features, mosaics or maps whose shapes do not belong together.
+    #[error("{0}")]
+    Shape(String),
+    /// A number that must be finite or positive is not.
+    #[error("{0}")]
+    Number(String),
+    /// Every cell of the search window is masked, so there is nothing to find.
+    #[error("no cell of the search window holds imagery; load tiles for it first")]
+    EmptyWindow,
+    /// A picture that cannot be cut into tiles.
+    #[error("{0}")]
+    Picture(String),
+}

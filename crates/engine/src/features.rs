@@ -1,0 +1,57 @@
+//! What the encoder makes of one image: a square map of `cells` x `cells` vectors of `channels` numbers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::EngineError;
+
+/// Features of one image, `[cells, cells, channels]` row-major, f32. Cloning shares the numbers.
+#[derive(Clone, PartialEq)]
+pub struct Features {
+    values: Arc<[f32]>,
+    cells: usize,
+    channels: usize,
+}
+
+impl Features {
+    /// Features from their numbers. `cells` is the edge of the map, 256 / stride.
+    pub fn new(values: Arc<[f32]>, cells: usize, channels: usize) -> Result<Features, EngineError> {
+        if cells == 0 || channels == 0 || values.len() != cells * cells * channels {
+            let problem = format!("{} numbers cannot be features of {cells} x {cells} x {channels}", values.len());
+            return Err(EngineError::Shape(problem));
+        }
+        Ok(Features { values, cells, channels })
+    }
+
+    /// All numbers, `[cells, cells, channels]` row-major.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Edge of the map, cells.
+    pub fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// Numbers a cell.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Memory the numbers take.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.values)
+    }
+
+    /// The numbers of one row of cells, `[cells, channels]`.
+    pub fn row(&self, row: usize) -> &[f32] {
+        let length = self.cells * self.channels;
+        &self.values[row * length..(row + 1) * length]
+    }
+}
+
+impl fmt::Debug for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Features({} x {} x {})", self.cells, self.cells, self.channels)
+    }
+}

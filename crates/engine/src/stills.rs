@@ -1,0 +1,219 @@
+//! Still pictures of any size, made into what the engine takes: a reference is cut into 256 px tiles at its own scale, a
+//! query becomes one 256 px image around the click.
+
+use image::RgbImage;
+use image::imageops::{self, FilterType};
+
+use crate::TILE_PX;
+use crate::error::EngineError;
+use crate::features::Features;
+use crate::image::EncoderImage;
+use crate::mosaic::Mosaic;
+
+/// Most tiles of one reference: 64 x 64, a picture of 16,384 x 16,384 px.
+pub const TILES_MAX: usize = 4096;
+
+/// A reference picture cut into tiles, row-major from its upper left corner.
+#[derive(Clone, Debug)]
+pub struct TiledReference {
+    /// Rows of tiles.
+    pub rows: usize,
+    /// Columns of tiles.
+    pub columns: usize,
+    /// Width of the picture itself, px.
+    pub width_px: usize,
+    /// Height of the picture itself, px.
+    pub height_px: usize,
+    /// The tiles.
+    pub tiles: Vec<EncoderImage>,
+}
+
+impl TiledReference {
+    /// Cuts `picture`. Where its size is not a multiple of 256, the last tiles repeat its right and lower edge pixels; the
+    /// mosaic masks those cells, so nothing is ever found in the padding.
+    pub fn cut(picture: &RgbImage) -> Result<TiledReference, EngineError> {
+        let (width_px, height_px) = (picture.width() as usize, picture.height() as usize);
+        let (rows, columns) = (height_px.div_ceil(TILE_PX), width_px.div_ceil(TILE_PX));
+        if rows * columns == 0 {
+            return Err(EngineError::Picture("the reference has no pixels".into()));
+        }
+        if rows * columns > TILES_MAX {
+            let problem = format!(
+                "a reference of {width_px} x {height_px} px has {} tiles, at most {TILES_MAX} are searched; cut out the part that matters",
+                rows * columns
+            );
+            return Err(EngineError::Picture(problem));
+        }
+        let pixel = |x: usize, y: usize| picture.get_pixel(x.min(width_px - 1) as u32, y.min(height_px - 1) as u32).0;
+        let tile = |index: usize| {
+            let (left, top) = (index % columns * TILE_PX, index / columns * TILE_PX);
+            EncoderImage::tile_from(|x, y| pixel(left + x, top + y))
+        };
+        let tiles = (0..rows * columns).map(tile).collect();
+        Ok(TiledReference { rows, columns, width_px, height_px, tiles })
+    }
+
+    /// Columns on the right and rows at the bottom that were added to fill whole tiles, px.
+    pub fn padding_px(&self) -> (usize, usize) {
+        (self.columns * TILE_PX - self.width_px, self.rows * TILE_PX - self.height_px)
+    }
+
+    /// Lays the features of the tiles, in their order, side by side, with the padding masked.
+    pub fn mosaic(&self, features: &[Features]) -> Result<Mosaic, EngineError> {
+        let mosaic = Mosaic::of_tiles(self.rows, self.columns, features)?;
+        Ok(if self.padding_px() == (0, 0) { mosaic } else { mosaic.clipped(self.width_px, self.height_px) })
+    }
+}
+
+/// How a query of any size becomes 256 x 256 px.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum QueryScale {
+    /// The largest square of the picture, centred on the click as far as the picture allows, resized. A square picture is
+    /// taken whole, as the CVOGL loaders do.
+    Whole,
+    /// A square centred on the click at the ground resolution of the reference; black where it leaves the picture.
+    Ground {
+        /// Ground resolution of the query, m/px.
+        query_gsd_m: f64,
+        /// Ground resolution of the reference, m/px.
+        reference_gsd_m: f64,
+    },
+}
+
+/// A query picture cut down to what the encoder takes.
+#[derive(Clone, Debug)]
+pub struct QueryCrop {
+    /// The encoder's image, with its click map.
+    pub image: EncoderImage,
+    /// The click in that image, px.
+    pub click: [f32; 2],
+    /// Left edge of the square in the picture, px; may be negative.
+    pub left_px: i64,
+    /// Upper edge of the square in the picture, px; may be negative.
+    pub top_px: i64,
+    /// Edge of the square in the picture, px.
+    pub side_px: u32,
+}
+
+// A square of a few pixels or of many pictures' size means that one of the ground resolutions is mistaken.
+const SIDE_PX_MIN: f64 = 16.0;
+const SIDE_PICTURES_MAX: f64 = 8.0;
+
+impl QueryCrop {
+    /// Cuts the square that `scale` asks for out of `picture`, around `click` in pixels of the picture.
+    pub fn cut(picture: &RgbImage, click: (f32, f32), scale: QueryScale) -> Result<QueryCrop, EngineError> {
+        let (width, height) = (picture.width(), picture.height());
+        let (x, y) = click;
+        if !((0.0..width as f32).contains(&x) && (0.0..height as f32).contains(&y)) {
+            return Err(EngineError::Click { x, y, width_px: width, height_px: height });
+        }
+        let side_px = side(width, height, scale)?;
+        let start = |at: f32| (f64::from(at) - f64::from(side_px) / 2.0).round() as i64;
+        let (left_px, top_px) = match scale {
+            QueryScale::Whole => {
+                let inside = |start: i64, extent: u32| start.clamp(0, i64::from(extent - side_px));
+                (inside(start(x), width), inside(start(y), height))
+            }
+            QueryScale::Ground { .. } => (start(x), start(y)),
+        };
+        let zoom = TILE_PX as f64 / f64::from(side_px);
+        let within = |at: f32, start: i64| {
+            // Rounding the square to whole pixels can move the click onto its far edge.
+            (((f64::from(at) - start as f64) * zoom) as f32).clamp(0.0, TILE_PX as f32 - 0.001)
+        };
+        let click = [within(x, left_px), within(y, top_px)];
+        let square = resized_square(picture, left_px, top_px, side_px);
+        let image = EncoderImage::query(square.as_raw(), (click[0], click[1]))?;
+        Ok(QueryCrop { image, click, left_px, top_px, side_px })
+    }
+}
+
+fn side(width: u32, height: u32, scale: QueryScale) -> Result<u32, EngineError> {
+    let QueryScale::Ground { query_gsd_m, reference_gsd_m } = scale else { return Ok(width.min(height)) };
+    let side = TILE_PX as f64 * reference_gsd_m / query_gsd_m;
+    let side_max = SIDE_PICTURES_MAX * f64::from(width.max(height));
+    if query_gsd_m > 0.0 && reference_gsd_m > 0.0 && (SIDE_PX_MIN..=side_max).contains(&side) {
+        return Ok(side.round() as u32);
+    }
+    Err(EngineError::Number(format!(
+        "a query of {query_gsd_m} m/px and a reference of {reference_gsd_m} m/px do not fit together: 256 reference pixels would be {side:.1} query pixels; check both ground resolutions"
+    )))
+}
+
+// The square of `picture` at 256 x 256 px. Each part of the picture is averaged over the area that a new pixel covers.
+fn resized_square(picture: &RgbImage, left: i64, top: i64, side: u32) -> RgbImage {
+    let clip = |start: i64, extent: u32| {
+        let first = start.clamp(0, i64::from(extent));
+        let last = (start + i64::from(side)).clamp(0, i64::from(extent));
+        (first, last)
+    };
+    let ((x0, x1), (y0, y1)) = (clip(left, picture.width()), clip(top, picture.height()));
+    let zoom = TILE_PX as f64 / f64::from(side);
+    let target = |at: i64, start: i64| ((at - start) as f64 * zoom).round() as i64;
+    let (u0, u1, v0, v1) = (target(x0, left), target(x1, left), target(y0, top), target(y1, top));
+    let mut square = RgbImage::new(TILE_PX as u32, TILE_PX as u32);
+    if u1 > u0 && v1 > v0 {
+        let part = imageops::crop_imm(picture, x0 as u32, y0 as u32, (x1 - x0) as u32, (y1 - y0) as u32);
+        let part = imageops::resize(&*part, (u1 - u0) as u32, (v1 - v0) as u32, FilterType::Triangle);
+        imageops::replace(&mut square, &part, u0, v0);
+    }
+    square
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+
+    use super::*;
+
+    fn gradient(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([(x % 256) as u8, (y % 256) as u8, 77]))
+    }
+
+    #[test]
+    fn a_reference_is_cut_at_its_own_scale_and_padded() {
+        let tiled = TiledReference::cut(&gradient(600, 256)).unwrap();
+        assert_eq!((tiled.rows, tiled.columns, tiled.padding_px()), (1, 3, (168, 0)));
+        let at = |tile: usize, x: usize, y: usize| &tiled.tiles[tile].bytes()[(y * 256 + x) * 4..][..4];
+        assert_eq!(at(1, 3, 9), [3, 9, 77, 0]);
+        assert_eq!(at(2, 255, 9), [(599 % 256) as u8, 9, 77, 0]);
+        let features = vec![Features::new(vec![0.0; 64].into(), 8, 1).unwrap(); 3];
+        let mosaic = tiled.mosaic(&features).unwrap();
+        // 600 px end inside of the 19th column of 32 px cells.
+        assert!(!mosaic.is_masked(18) && mosaic.is_masked(19));
+    }
+
+    #[test]
+    fn a_square_query_is_taken_whole() {
+        let crop = QueryCrop::cut(&gradient(512, 512), (100.0, 400.0), QueryScale::Whole).unwrap();
+        assert_eq!((crop.left_px, crop.top_px, crop.side_px, crop.click), (0, 0, 512, [50.0, 200.0]));
+    }
+
+    #[test]
+    fn a_wide_query_keeps_its_proportions_and_the_click() {
+        let crop = QueryCrop::cut(&gradient(1280, 720), (1270.0, 10.0), QueryScale::Whole).unwrap();
+        assert_eq!((crop.left_px, crop.top_px, crop.side_px), (560, 0, 720));
+        assert!((crop.click[0] - 710.0 * 256.0 / 720.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_query_of_known_resolution_gets_the_scale_of_the_reference() {
+        let scale = QueryScale::Ground { query_gsd_m: 0.1, reference_gsd_m: 0.3 };
+        let crop = QueryCrop::cut(&gradient(1280, 720), (20.0, 300.0), scale).unwrap();
+        assert_eq!((crop.side_px, crop.left_px, crop.click), (768, -364, [128.0, 128.0]));
+        // Left of the picture there is nothing.
+        assert_eq!(&crop.image.bytes()[..3], &[0, 0, 0]);
+    }
+
+    #[test]
+    fn bad_queries_are_refused() {
+        let picture = gradient(100, 50);
+        for click in [(100.0, 3.0), (3.0, 50.0), (f32::NAN, 0.0), (-1.0, 0.0)] {
+            assert!(QueryCrop::cut(&picture, click, QueryScale::Whole).is_err(), "{click:?}");
+        }
+        for (query_gsd_m, reference_gsd_m) in [(0.0, 1.0), (f64::NAN, 1.0), (-1.0, 1.0), (1e-9, 1.0), (1e9, 1.0)] {
+            let scale = QueryScale::Ground { query_gsd_m, reference_gsd_m };
+            assert!(QueryCrop::cut(&picture, (3.0, 3.0), scale).is_err(), "{query_gsd_m} {reference_gsd_m}");
+        }
+    }
+}
