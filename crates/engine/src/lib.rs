@@ -24,6 +24,7 @@ pub mod image;
 pub mod mosaic;
 pub mod package;
 pub mod posterior;
+pub mod rectify;
 pub mod rten;
 pub mod stills;
 

@@ -1,0 +1,87 @@
+//! What the network answered, as a place on the Earth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smgeo_engine::Posterior;
+use smgeo_flow::Stamp;
+use smgeo_geo::{self as geo, Covariance2, LatLon, Pixel, TileWindow};
+
+use crate::frame::FrameId;
+use crate::prompt::TargetId;
+use crate::query::RayFix;
+
+/// Is one answer about one target in one frame.
+#[derive(Clone, Debug)]
+pub struct Detection {
+    /// The target.
+    pub target: TargetId,
+    /// The revision of the prompt it belongs to.
+    pub revision: u32,
+    /// The frame.
+    pub frame: FrameId,
+    /// When the frame was captured.
+    pub captured: Stamp,
+    /// When the answer was ready.
+    pub answered: Stamp,
+    /// What was found.
+    pub outcome: Outcome,
+    /// The ray's own answer for the same frame, where there is one.
+    pub ray: Option<RayFix>,
+    /// The target's pixel in the frame.
+    pub pixel: Pixel<geo::Frame>,
+    /// The age, at capture time, of the telemetry behind the pose.
+    pub telemetry_age: Option<Duration>,
+    /// Which map and which network answered.
+    pub provenance: Arc<Provenance>,
+}
+
+/// Says what the network made of a query.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The object is in the window.
+    Found(Box<Found>),
+    /// It is not in the window, or nowhere clearly; the reason is a short constant phrase.
+    NotFound(&'static str),
+    /// Tiles of the window are missing, so the question could not be asked.
+    NoMap {
+        /// How many of the window's tiles are missing.
+        missing: usize,
+        /// How many it has.
+        of: usize,
+    },
+}
+
+/// Is a found object.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The object's centre.
+    pub at: LatLon,
+    /// The covariance of the centre, north and east, m².
+    pub covariance: Covariance2,
+    /// The box on the map: west, south, east, north, degrees.
+    pub bounds_deg: [f64; 4],
+    /// The probability of the mode the centre was taken from, 0 to 1.
+    pub score: f64,
+    /// The probability that the object is not in the window, 0 to 1.
+    pub absent: f64,
+    /// Where the window lies.
+    pub window: TileWindow,
+    /// The whole posterior over the window, prior included.
+    pub posterior: Arc<Posterior>,
+}
+
+/// Names the map and the network behind an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Provenance {
+    /// The name of the imagery.
+    pub imagery: String,
+    /// The date of the imagery, as its source states it.
+    pub imagery_date: Option<String>,
+    /// The name of the engine package.
+    pub model: String,
+    /// The hash of the engine package, hexadecimal.
+    pub model_hash: String,
+    /// The backend that ran it.
+    pub backend: String,
+}
