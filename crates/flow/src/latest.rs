@@ -17,22 +17,32 @@ pub fn channel<T>() -> (Put<T>, Take<T>) {
     (Put { sender, stale: receiver.clone(), superseded: superseded.clone() }, Take { receiver, superseded })
 }
 
-/// Is the producing end. It is not `Clone`: one producer, so one eviction always makes room.
+/// Is the producing end. A clone is for a stage that is built anew after its predecessor is gone; two that put at once
+/// would replace each other's items, each loss counted.
 pub struct Put<T> {
     sender: Sender<T>,
     stale: Receiver<T>,
     superseded: Arc<AtomicU64>,
 }
 
+impl<T> Clone for Put<T> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), stale: self.stale.clone(), superseded: self.superseded.clone() }
+    }
+}
+
 impl<T> Put<T> {
     /// Puts the newest item and returns the one it replaced, if nobody had taken that.
-    pub fn put(&mut self, item: T) -> Option<T> {
-        let Err(TrySendError::Full(item)) = self.sender.try_send(item) else { return None };
-        let stale = self.stale.try_recv().ok();
-        if stale.is_some() {
-            self.superseded.fetch_add(1, Ordering::Relaxed);
+    pub fn put(&mut self, mut item: T) -> Option<T> {
+        let mut stale = None;
+        // With one producer the first eviction makes room, so the second attempt ends it.
+        while let Err(TrySendError::Full(refused)) = self.sender.try_send(item) {
+            item = refused;
+            stale = self.stale.try_recv().ok();
+            if stale.is_some() {
+                self.superseded.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        self.sender.try_send(item).ok().expect("one producer, so one eviction makes room");
         stale
     }
 
