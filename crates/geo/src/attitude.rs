@@ -1,7 +1,8 @@
 //! Which way the camera looks: Euler angles, gimbal quaternions and what their flags mean.
 //!
-//! Body and gimbal axes are FRD: x forward, y right, z down. Euler angles are intrinsic Z-Y'-X'' (yaw, pitch, roll) as in
-//! MAVLink's ATTITUDE: pitch up, roll right side down and yaw clockwise from north are positive, and nadir is pitch -90 deg.
+//! Body and gimbal axes are FRD: x forward, y right, z down. Euler angles are intrinsic Z-Y'-X'' (yaw, pitch, roll) as
+//! in MAVLink's ATTITUDE: pitch up, roll right side down and yaw clockwise from north are positive, and nadir is pitch
+//! -90 deg.
 
 use nalgebra::{Matrix3, Quaternion, Rotation3, UnitQuaternion, Vector3};
 
@@ -98,8 +99,8 @@ pub struct GimbalAttitude {
 impl GimbalAttitude {
     /// The rotation from gimbal axes to north, east, down, by the frame the flags name.
     ///
-    /// With neither frame flag the dialect falls back on the yaw lock, and `delta_yaw` is not to be used. The vehicle frame is the heading
-    /// frame: roll and pitch are against the horizon.
+    /// With neither frame flag the dialect falls back on the yaw lock, and `delta_yaw` is not to be used. The vehicle
+    /// frame is the heading frame: roll and pitch are against the horizon.
     pub fn ned_from_gimbal(&self) -> Result<UnitQuaternion<f64>, EarthError> {
         let turn = quaternion(self.q_wxyz)?;
         let has = |flag: u32| self.flags & flag != 0;

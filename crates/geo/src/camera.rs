@@ -1,7 +1,8 @@
 //! A pinhole camera with OpenCV's lens: from a pixel to a ray and back.
 //!
-//! Camera axes are x right, y down, z forward along the optical axis. The lens is Brown-Conrady with k1 k2 p1 p2 k3, undistorted
-//! to distorted. Far outside the image the polynomial folds back on itself; such points have no pixel and such pixels no ray.
+//! Camera axes are x right, y down, z forward along the optical axis. The lens is Brown-Conrady with k1 k2 p1 p2 k3,
+//! undistorted to distorted. Far outside the image the polynomial folds back on itself; such points have no pixel and
+//! such pixels no ray.
 
 use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
 
@@ -51,8 +52,7 @@ impl Camera {
         if self.width_px == 0 || self.height_px == 0 {
             return Err(EarthError::Camera("no pixels"));
         }
-        let usable = |focal_px: f64| focal_px.is_finite() && focal_px > 0.0;
-        if !usable(self.fx_px) || !usable(self.fy_px) {
+        if !self.is_focused() {
             return Err(EarthError::Camera("no positive focal length"));
         }
         if !(self.cx_px.is_finite() && self.cy_px.is_finite() && self.distortion.iter().all(|k| k.is_finite())) {
@@ -88,7 +88,7 @@ impl Camera {
 
     /// The pixel of a point in camera axes; none behind the camera and beyond the lens. It may lie outside the image.
     pub fn project(&self, point: Vector3<f64>) -> Option<Pixel<Frame>> {
-        if !(point.z > 0.0 && point.iter().all(|part| part.is_finite())) {
+        if !(self.is_focused() && point.z > 0.0 && point.iter().all(|part| part.is_finite())) {
             return None;
         }
         let ideal = Vector2::new(point.x / point.z, point.y / point.z);
@@ -113,7 +113,7 @@ impl Camera {
     /// x/z and y/z of a pixel's ray.
     pub fn slopes(&self, pixel: Pixel<Frame>) -> Option<Vector2<f64>> {
         let seen = Vector2::new((pixel.x - self.cx_px) / self.fx_px, (pixel.y - self.cy_px) / self.fy_px);
-        if !(seen.x.is_finite() && seen.y.is_finite()) {
+        if !(self.is_focused() && seen.x.is_finite() && seen.y.is_finite()) {
             return None;
         }
         if self.is_ideal() { Some(seen) } else { self.undistorted(seen) }
@@ -129,6 +129,11 @@ impl Camera {
     pub(crate) fn ray_matrix(&self) -> Matrix3<f64> {
         let (right, down) = (1.0 / self.fx_px, 1.0 / self.fy_px);
         Matrix3::new(right, 0.0, -self.cx_px * right, 0.0, down, -self.cy_px * down, 0.0, 0.0, 1.0)
+    }
+
+    /// Whether both focal lengths are positive numbers; an infinite one would turn every pixel into the optical axis.
+    fn is_focused(&self) -> bool {
+        [self.fx_px, self.fy_px].iter().all(|focal_px| focal_px.is_finite() && *focal_px > 0.0)
     }
 
     fn is_ideal(&self) -> bool {

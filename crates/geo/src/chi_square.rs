@@ -1,7 +1,7 @@
 //! The chi-square distribution: where to gate, and what a consistent filter's errors look like.
 //!
-//! With k degrees of freedom it is the incomplete gamma function at k/2, by its series below the mean and its continued fraction above
-//! (Abramowitz and Stegun 6.5.29, 6.5.31).
+//! With k degrees of freedom it is the incomplete gamma function at k/2, by its series below the mean and its continued
+//! fraction above (Abramowitz and Stegun 6.5.29, 6.5.31).
 
 /// Terms of the series or fraction; the slowest case in use (200 degrees of freedom) needs under 200.
 const TERMS_MAX: usize = 2_000;
@@ -16,7 +16,8 @@ pub fn tail(degrees: u32, value: f64) -> f64 {
     tails(degrees, value).1
 }
 
-/// The value that holds the part `p`: a gate. Zero for `p` of zero or less, infinite for one or more and for what is not a number.
+/// The value that holds the part `p`: a gate. Zero for `p` of zero or less, infinite for one or more and for what is
+/// not a number.
 pub fn gate(degrees: u32, p: f64) -> f64 {
     if p <= 0.0 {
         return 0.0;

@@ -1,4 +1,5 @@
-//! Uncertainty on the ground: a 2 x 2 covariance in north and east, its ellipse, and the circle that holds a share of it.
+//! Uncertainty on the ground: a 2 x 2 covariance in north and east, its ellipse, and the circle that holds a share of
+//! it.
 
 use std::f64::consts::{FRAC_PI_2, PI};
 use std::ops::Add;
@@ -101,7 +102,8 @@ impl Covariance2 {
 
     /// The radius of the circle around the mean that holds the part `p` of a normal distribution: CE90 is `p` = 0.9.
     ///
-    /// Exact, not one of the usual approximations, which understate. A `p` of 1 or more, or none at all, gives infinity.
+    /// Exact, not one of the usual approximations, which understate. A `p` of 1 or more, or none at all, gives
+    /// infinity.
     pub fn circular_error_m(self, p: f64) -> f64 {
         if p <= 0.0 {
             return 0.0;
@@ -183,8 +185,9 @@ fn circle(ratio: f64, p: f64) -> f64 {
 
 /// The part of the distribution outside a radius, and the density there.
 ///
-/// In the axes where the distribution is round the circle is an ellipse with q = cos2 + ratio2 sin2 along its angle, and the tail is the mean of
-/// exp(-radius2 / 2 q). The integrand is smooth and periodic, so the trapezoid rule converges faster than any power.
+/// In the axes where the distribution is round the circle is an ellipse with q = cos2 + ratio2 sin2 along its angle,
+/// and the tail is the mean of exp(-radius2 / 2 q). The integrand is smooth and periodic, so the trapezoid rule
+/// converges faster than any power.
 fn outside(ratio: f64, radius: f64) -> (f64, f64) {
     let squared = ratio * ratio;
     let terms = |angle: f64| {

@@ -27,7 +27,8 @@ pub fn distance_m(from: LatLon, to: LatLon) -> f64 {
     inverse(from, to).distance_m
 }
 
-/// Where one arrives after so many metres in a direction (clockwise from north), and the direction of travel there in degrees.
+/// Where one arrives after so many metres in a direction (clockwise from north), and the direction of travel there in
+/// degrees.
 pub fn direct(from: LatLon, azimuth_deg: f64, distance_m: f64) -> Result<(LatLon, f64), EarthError> {
     if !(azimuth_deg.is_finite() && distance_m.is_finite()) {
         return Err(EarthError::NotFinite("azimuth or distance"));

@@ -1,6 +1,7 @@
 //! An elevation model: heights at the nodes of a regular grid, bilinear between them.
 //!
-//! Along a ray the bilinear surface of a cell is a quadratic, so the first meeting is found exactly, cell by cell; nothing is sampled.
+//! Along a ray the bilinear surface of a cell is a quadratic, so the first meeting is found exactly, cell by cell;
+//! nothing is sampled.
 
 use nalgebra::Vector3;
 

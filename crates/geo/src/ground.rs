@@ -1,15 +1,16 @@
 //! Where a pixel's ray meets the ground, and how uncertain that is.
 //!
-//! The covariance is first order: a Jacobian of the meeting point by everything that is uncertain. It holds while the errors
-//! of angle are small against the angle at which the ray meets the ground; at grazing rays it understates, and says so.
+//! The covariance is first order: a Jacobian of the meeting point by everything that is uncertain. It holds while the
+//! errors of angle are small against the angle at which the ray meets the ground; at grazing rays it understates, and
+//! says so.
 
 use nalgebra::{Matrix2, SMatrix, Vector3};
 
 use crate::local_frame::swap_ned_enu;
 use crate::{Camera, Covariance2, Frame, LocalFrame, Pixel, Pose, PoseSigma, Terrain, View};
 
-/// Above this ratio of angular sigma to the angle between ray and ground the first order is off by several percent (measured against
-/// Monte Carlo: fine at 0.025, 3 % of the trace at 0.06, 12 % at 0.12).
+/// Above this ratio of angular sigma to the angle between ray and ground the first order is off by several percent
+/// (measured against Monte Carlo: fine at 0.025, 3 % of the trace at 0.06, 12 % at 0.12).
 const GRAZING_RATIO_MAX: f64 = 0.04;
 
 /// The first meeting of a ray with the ground.
@@ -75,7 +76,8 @@ pub enum FirstOrder {
     Grazing,
 }
 
-/// Derivatives of the meeting point (north, east) by yaw, pitch, roll, north, east, up of the camera, pixel x, pixel y, ground height.
+/// Derivatives of the meeting point (north, east) by yaw, pitch, roll, north, east, up of the camera, pixel x, pixel y,
+/// ground height.
 pub type GroundJacobian = SMatrix<f64, 2, 9>;
 
 /// A pixel's place on the ground with its covariance.

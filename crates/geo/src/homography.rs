@@ -1,4 +1,5 @@
-//! Flat ground seen from a tilted camera is a projective map of the picture: the homography that lays a frame out as a north-up map.
+//! Flat ground seen from a tilted camera is a projective map of the picture: the homography that lays a frame out as a
+//! north-up map.
 //!
 //! It holds for an ideal lens; undistort pixels first ([`Camera::undistort`], [`Camera::distort`]).
 
@@ -41,7 +42,8 @@ impl MapCrop {
 
 /// A projective map from the image `From` to the image `To`.
 ///
-/// Its scale is positive where the map is meant: a point with a third coordinate of zero or less lies at or beyond the horizon.
+/// Its scale is positive where the map is meant: a point with a third coordinate of zero or less lies at or beyond the
+/// horizon.
 pub struct Homography<From = Frame, To = Query> {
     matrix: Matrix3<f64>,
     images: PhantomData<fn(From) -> To>,

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::EarthError;
 
-/// Geodetic latitude and longitude on WGS84, in degrees: latitude -90 to 90, longitude -180 to 180, the latter excluded.
+/// Geodetic latitude and longitude on WGS84, in degrees: latitude -90 to 90, longitude -180 to 180, the latter
+/// excluded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LatLon {
     lat_deg: f64,

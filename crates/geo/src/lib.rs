@@ -1,27 +1,30 @@
 //! Earth, camera, tile and filter mathematics: typed units and datums. Pure.
 //!
-//! The way of a click through this crate: a [`Pixel`] of the frame becomes a ray by the [`Camera`] and its [`Pose`], the ray meets the
-//! [`Terrain`] of a [`LocalFrame`] ([`RayGround`], with its [`Covariance2`]), the place lies in a [`TileWindow`] of map tiles, and what is
-//! found there is filtered by a [`KalmanTrack`].
+//! The way of a click through this crate: a [`Pixel`] of the frame becomes a ray by the [`Camera`] and its [`Pose`],
+//! the ray meets the [`Terrain`] of a [`LocalFrame`] ([`RayGround`], with its [`Covariance2`]), the place lies in a
+//! [`TileWindow`] of map tiles, and what is found there is filtered by a [`KalmanTrack`].
 //!
 //! # Conventions
 //!
 //! * Earth: WGS84. A height says in its type what it is above: [`Altitude<Msl>`] (EGM96) or [`Altitude<Ellipsoid>`].
 //! * Local: east, north, up or north, east, down, tangent at an origin. Azimuths run clockwise from north.
-//! * Body and gimbal: x forward, y right, z down. Camera: x right, y down, z forward. Yaw, pitch, roll are intrinsic Z-Y'-X''.
+//! * Body and gimbal: x forward, y right, z down. Camera: x right, y down, z forward. Yaw, pitch, roll are intrinsic
+//!   Z-Y'-X''.
 //! * Angles are radians unless the name ends in `_deg`; lengths are metres, times seconds.
 //! * Pixels are continuous, (0, 0) the outer corner of the top-left one.
 //!
 //! # What is not finite
 //!
-//! Nothing here panics on a NaN. Vectors (rays, offsets) carry it along; **a place, a covariance or a track is never made of it**:
-//! whatever returns one of those refuses with an error or with `None`.
+//! Nothing here panics on a NaN. Vectors (rays, offsets) carry it along; **a place, a covariance or a track is never
+//! made of it**: whatever returns one of those refuses with an error or with `None`.
 
 pub mod attitude;
 pub mod chi_square;
+pub mod earth_ray;
 pub mod geodesic;
 pub mod geodetic;
 pub mod geoid;
+pub mod grid;
 pub mod ground;
 pub mod homography;
 pub mod local_frame;
@@ -35,6 +38,7 @@ mod covariance;
 mod error;
 mod grid_terrain;
 mod lat_lon;
+mod level_ground;
 mod march;
 mod pixel;
 mod pose;
@@ -52,6 +56,7 @@ pub use grid_terrain::{GridShape, GridTerrain};
 pub use ground::{FirstOrder, GroundPoint, RayGround, Sight, SightSigma, intersect};
 pub use homography::{Homography, MapCrop};
 pub use lat_lon::LatLon;
+pub use level_ground::LevelGround;
 pub use local_frame::LocalFrame;
 pub use pixel::{Frame, Pixel, Query, Reference};
 pub use pose::{Pose, PoseSigma};

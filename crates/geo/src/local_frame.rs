@@ -1,7 +1,7 @@
 //! A tangent frame: metres east, north and up of an origin. The drone's surroundings are computed in one.
 //!
-//! Up is the normal of the ellipsoid *at the origin*; a surface of equal height falls away below the tangent plane, by 8 cm
-//! at 1 km and 2 m at 5 km.
+//! Up is the normal of the ellipsoid *at the origin*; a surface of equal height falls away below the tangent plane, by
+//! 8 cm at 1 km and 2 m at 5 km.
 
 use nalgebra::{Matrix3, Vector3};
 

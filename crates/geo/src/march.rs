@@ -1,7 +1,7 @@
 //! The first meeting of a ray with a surface of which only heights and the steepest slope are known.
 //!
-//! With the clearance `g` and a closing rate of at most `c` the ray cannot touch the ground within `g / c`. Stepping that far, over and over,
-//! comes to the first crossing from above and jumps over none (sphere tracing, Hart 1996).
+//! With the clearance `g` and a closing rate of at most `c` the ray cannot touch the ground within `g / c`. Stepping
+//! that far, over and over, comes to the first crossing from above and jumps over none (sphere tracing, Hart 1996).
 
 use nalgebra::Vector3;
 

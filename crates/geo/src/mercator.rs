@@ -1,7 +1,8 @@
-//! Web Mercator: WGS84 angles on a sphere of the ellipsoid's radius. World pixels run right and down from 180 W, 85.05 N.
+//! Web Mercator: WGS84 angles on a sphere of the ellipsoid's radius. World pixels run right and down from 180 W, 85.05
+//! N.
 //!
-//! The projection is spherical but the Earth is not: a pixel's true size differs from the usual `cos(lat)` figure, and differently
-//! north and east, by up to 0.7 %. [`metres_per_px`] gives the true sizes.
+//! The projection is spherical but the Earth is not: a pixel's true size differs from the usual `cos(lat)` figure, and
+//! differently north and east, by up to 0.7 %. [`metres_per_px`] gives the true sizes.
 
 use std::f64::consts::PI;
 
@@ -9,7 +10,7 @@ use crate::geodetic::{ECCENTRICITY_SQUARED, SEMI_MAJOR_M};
 use crate::{LatLon, TILE_PX};
 
 /// Where the square world ends: atan(sinh(pi)), in degrees.
-pub const LAT_MAX_DEG: f64 = 85.051_128_779_806_59;
+pub const LAT_MAX_DEG: f64 = 85.051_128_779_806_6;
 /// Half the width of the world in Mercator metres.
 pub const HALF_WORLD_M: f64 = PI * SEMI_MAJOR_M;
 
@@ -35,8 +36,8 @@ pub fn world_px(at: LatLon, z: u8) -> (f64, f64) {
 /// World pixel of a latitude and a longitude that is not wrapped: 180 is the right edge, and beyond lies the next turn.
 pub fn world_px_unwrapped(lat_deg: f64, lon_deg: f64, z: u8) -> (f64, f64) {
     let side_px = world_side_px(z);
-    let sine = lat_deg.clamp(-LAT_MAX_DEG, LAT_MAX_DEG).to_radians().sin();
-    let down = 0.5 - sine.atanh() / (2.0 * PI);
+    let tangent = lat_deg.clamp(-LAT_MAX_DEG, LAT_MAX_DEG).to_radians().tan();
+    let down = 0.5 - tangent.asinh() / (2.0 * PI);
     ((lon_deg + 180.0) / 360.0 * side_px, down.clamp(0.0, 1.0) * side_px)
 }
 
@@ -72,7 +73,8 @@ pub fn ground_resolution_m_px(at: LatLon, z: u8) -> f64 {
     lat_rad.cos() * 2.0 * HALF_WORLD_M / world_side_px(z)
 }
 
-/// The true size of a world pixel at a place, on the ellipsoid (Snyder 1987, p. 43: radii of curvature against the map's scale).
+/// The true size of a world pixel at a place, on the ellipsoid (Snyder 1987, p. 43: radii of curvature against the
+/// map's scale).
 pub fn metres_per_px(at: LatLon, z: u8) -> MetresPerPx {
     let resolution = ground_resolution_m_px(at, z);
     let sine = at.lat_deg().clamp(-LAT_MAX_DEG, LAT_MAX_DEG).to_radians().sin();

@@ -1,4 +1,5 @@
-//! A point of an image, typed by the image: a click in the frame and a cell of the map are both pixels and must not add.
+//! A point of an image, typed by the image: a click in the frame and a cell of the map are both pixels and must not
+//! add.
 //!
 //! Pixels are continuous: (0, 0) is the outer corner of the top-left pixel and (0.5, 0.5) its centre; x right, y down.
 

@@ -1,7 +1,7 @@
 //! The ground in a local frame, and where a ray first meets it.
 //!
-//! Heights are the frame's up coordinate, in metres: near the origin the height above it, further out less the drop of the
-//! Earth's curvature. Where there is no data there is no ground, and a ray passes.
+//! Heights are the frame's up coordinate, in metres: near the origin the height above it, further out less the drop of
+//! the Earth's curvature. Where there is no data there is no ground, and a ray passes.
 
 use nalgebra::Vector3;
 

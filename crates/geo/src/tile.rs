@@ -49,7 +49,8 @@ impl TileId {
         TileId::holding(x_px, y_px, zoom)
     }
 
-    /// The tile that holds a world pixel; pixels outside the world go to its outermost tiles. None of what is not a number.
+    /// The tile that holds a world pixel; pixels outside the world go to its outermost tiles. None of what is not a
+    /// number.
     pub fn at_world_px(x_px: f64, y_px: f64, z: u8) -> Option<TileId> {
         (x_px.is_finite() && y_px.is_finite()).then(|| TileId::holding(x_px, y_px, z.min(ZOOM_MAX)))
     }

@@ -1,7 +1,7 @@
 //! A target's position and velocity on the ground, filtered: predict, gate, update.
 //!
-//! The state is north, east (m), velocity north, velocity east (m/s) in a local frame. The update is in Joseph form, which keeps
-//! the covariance symmetric and positive whatever the gain's rounding.
+//! The state is north, east (m), velocity north, velocity east (m/s) in a local frame. The update is in Joseph form,
+//! which keeps the covariance symmetric and positive whatever the gain's rounding.
 
 use nalgebra::{Matrix2, Matrix2x4, Matrix4, Vector2, Vector4};
 
@@ -160,7 +160,8 @@ impl KalmanTrack {
         self.motion
     }
 
-    /// Normalised estimation error squared against a known truth: chi-square with four degrees of freedom if all is well.
+    /// Normalised estimation error squared against a known truth: chi-square with four degrees of freedom if all is
+    /// well.
     pub fn nees(&self, truth: Vector4<f64>) -> Option<f64> {
         let off = truth - self.state;
         let squared = off.dot(&self.covariance.cholesky()?.solve(&off));
