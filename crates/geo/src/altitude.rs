@@ -1,5 +1,6 @@
 //! Heights carry their datum in the type, so that a height above the sea never meets one above the ellipsoid unnoticed.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 use crate::{EarthError, LatLon, geoid};
@@ -64,6 +65,13 @@ impl<D: Datum> Altitude<D> {
     /// How many metres this is above another height of the same datum.
     pub fn above_m(self, other: Self) -> f64 {
         self.m - other.m
+    }
+}
+
+impl<D: Datum> fmt::Display for Altitude<D> {
+    /// Such as `120.5 m EGM96`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} m {}", self.m, D::NAME)
     }
 }
 

@@ -70,8 +70,10 @@ pub enum EarthError {
     /// A text that is no MGRS reference.
     #[error("'{0}' is not an mgrs reference such as 40RCN2613287898")]
     Mgrs(String),
-    /// An elevation or undulation grid with the wrong number of values or a value that is not a number.
-    #[error("grid of {columns} x {rows} nodes cannot be made of {values} finite values and a positive cell size")]
+    /// An elevation or undulation grid that is not what its shape says.
+    #[error(
+        "{values} values do not make a grid of {columns} x {rows} nodes: give one number a node (NaN for a void), at least 2 x 2, and a positive cell"
+    )]
     Grid {
         /// Nodes in a row.
         columns: usize,

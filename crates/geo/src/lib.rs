@@ -36,6 +36,7 @@ mod altitude;
 mod camera;
 mod covariance;
 mod error;
+mod footprint;
 mod grid_terrain;
 mod lat_lon;
 mod level_ground;

@@ -7,7 +7,7 @@
 use std::f64::consts::PI;
 
 use crate::geodetic::{ECCENTRICITY_SQUARED, SEMI_MAJOR_M};
-use crate::{LatLon, TILE_PX};
+use crate::{Covariance2, EarthError, LatLon, TILE_PX};
 
 /// Where the square world ends: atan(sinh(pi)), in degrees.
 pub const LAT_MAX_DEG: f64 = 85.051_128_779_806_6;
@@ -21,6 +21,17 @@ pub struct MetresPerPx {
     pub east: f64,
     /// Of a step up.
     pub north: f64,
+}
+
+impl MetresPerPx {
+    /// The covariance on the ground of one in pixels (x right, y down): variance of x, covariance, variance of y.
+    pub fn covariance(self, xx_px2: f64, xy_px2: f64, yy_px2: f64) -> Result<Covariance2, EarthError> {
+        Covariance2::new(
+            yy_px2 * self.north * self.north,
+            -xy_px2 * self.north * self.east,
+            xx_px2 * self.east * self.east,
+        )
+    }
 }
 
 /// The side of the world in pixels at a zoom.

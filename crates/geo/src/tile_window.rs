@@ -37,6 +37,25 @@ impl TileWindow {
         TileWindow::new(TileId { z: zoom, x: index(x), y: index(y) }, columns, rows)
     }
 
+    /// The smallest window that reaches so many metres from a place to every side, cut at the top and bottom of the
+    /// world.
+    pub fn covering(centre: LatLon, east_m: f64, north_m: f64, z: u8) -> Result<TileWindow, EarthError> {
+        let zoom = z.min(ZOOM_MAX);
+        let size = mercator::metres_per_px(centre, zoom);
+        let (x_px, y_px) = mercator::world_px(centre, zoom);
+        let (right_px, down_px) = (east_m / size.east, north_m / size.north);
+        if !(right_px.is_finite() && down_px.is_finite() && right_px >= 0.0 && down_px >= 0.0) {
+            return Err(EarthError::NotFinite("reach of a tile window"));
+        }
+        let side = 1_i64 << zoom;
+        let index = |px: f64| (px / f64::from(TILE_PX)).floor() as i64;
+        let (west, east) = (index(x_px - right_px), index(x_px + right_px));
+        let (north, south) = (index(y_px - down_px).clamp(0, side - 1), index(y_px + down_px).clamp(0, side - 1));
+        let count = |value: i64| u32::try_from(value).unwrap_or(u32::MAX);
+        let corner = TileId { z: zoom, x: count(west.rem_euclid(side)), y: count(north) };
+        TileWindow::new(corner, count((east.saturating_sub(west)).saturating_add(1)), count(south - north + 1))
+    }
+
     /// The smallest window that holds all the places; none of no places.
     ///
     /// The window does not cross the antimeridian: places on both sides of it make one around the Earth.

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use smgeo_geo::grid::{Mgrs, Utm};
 use smgeo_geo::{
     Altitude, Camera, Covariance2, Ellipsoid, Euler, FlatGround, Geodetic, GridShape, GridTerrain, Homography,
-    KalmanTrack, LatLon, LocalFrame, MapCrop, Motion, Pixel, Pose, PoseSigma, RayGround, Reference, Sight, SightSigma,
-    Terrain, TileId, TileWindow, chi_square, geodesic, intersect, mercator,
+    KalmanTrack, LatLon, LocalFrame, MapCrop, Motion, Pixel, PlaneGround, Pose, PoseSigma, RayGround, Reference, Sight,
+    SightSigma, Terrain, TileId, TileWindow, chi_square, geodesic, ground, intersect, mercator,
 };
 
 prop_compose! {
@@ -255,6 +255,83 @@ proptest! {
     }
 
     #[test]
+    fn the_analytic_jacobian_is_the_numerical_one(
+        camera in any_camera(), pose in downward_pose(), x in 100.0..1180.0_f64, y in 100.0..620.0_f64,
+        slope_east in -0.2..0.2_f64, slope_north in -0.2..0.2_f64,
+    ) {
+        // The frame's origin is away from the camera, so its up differs from the camera's.
+        let own = LocalFrame::new(pose.position);
+        let frame = LocalFrame::new(own.geodetic_from(Vector3::new(900.0, -700.0, -100.0)).unwrap());
+        let eye = frame.enu_from(pose.position);
+        let plane = PlaneGround {
+            height_m: eye.z - 100.0 - slope_east * eye.x - slope_north * eye.y,
+            slope_east,
+            slope_north,
+        };
+        let euler = pose.euler();
+        let landed = |state: [f64; 9]| -> Option<Vector2<f64>> {
+            let [yaw, pitch, roll, north, east, up, u, v, height] = state;
+            let position = frame.geodetic_from(eye + Vector3::new(east, north, up)).ok()?;
+            let moved = Pose::from_euler(position, Euler::new(yaw, pitch, roll));
+            let view = moved.view(&frame);
+            let ground = PlaneGround { height_m: plane.height_m + height, ..plane };
+            let hit = intersect(view.eye_enu_m, view.ray_enu(&camera, Pixel::new(u, v)), &ground)?;
+            Some(Vector2::new(hit.enu_m.y, hit.enu_m.x))
+        };
+        let state = [euler.yaw_rad, euler.pitch_rad, euler.roll_rad, 0.0, 0.0, 0.0, x, y, 0.0];
+        let view = pose.view(&frame);
+        let pixel = Pixel::new(x, y);
+        let hit = intersect(view.eye_enu_m, view.ray_enu(&camera, pixel), &plane);
+        // Grazing rays are flagged, not differentiated.
+        prop_assume!(hit.is_some_and(|hit| hit.range_m < 400.0));
+        let point = hit.unwrap();
+        let sight = Sight { frame: &frame, pose: &pose, camera: &camera, pixel };
+        let got = ground::jacobian(&sight, &view, &point).unwrap();
+        for column in 0..9 {
+            let step = if column < 3 { 1e-5 } else { 1e-2 };
+            let (mut ahead, mut behind) = (state, state);
+            ahead[column] += step;
+            behind[column] -= step;
+            let want = (landed(ahead).unwrap() - landed(behind).unwrap()) / (2.0 * step);
+            let off = (got.column(column) - want).norm();
+            // A camera moved sideways also tips with the horizon, by range over the Earth's radius, which is not counted.
+            let tolerance = if (3..6).contains(&column) { 3e-4 } else { 1e-5 };
+            prop_assert!(off < tolerance * (1.0 + want.norm()), "column {}: {} not {}", column, got.column(column), want);
+        }
+    }
+
+    #[test]
+    fn a_covering_window_reaches_to_every_side(
+        at in mapped_place(), east_m in 0.0..3_000.0_f64, north_m in 0.0..3_000.0_f64, z in 12_u8..=18,
+    ) {
+        prop_assume!(at.lat_deg().abs() < 80.0);
+        let window = TileWindow::covering(at, east_m, north_m, z).unwrap();
+        let (centre, size) = (window.pixel(at), mercator::metres_per_px(at, z));
+        prop_assert!(centre.x - east_m / size.east >= -1e-3 && centre.y - north_m / size.north >= -1e-3);
+        prop_assert!(centre.x + east_m / size.east <= window.width_px() + 1e-3);
+        prop_assert!(centre.y + north_m / size.north <= window.height_px() + 1e-3);
+    }
+
+    #[test]
+    fn a_footprint_holds_what_is_seen(pose in downward_pose(), x in 1.0..1279.0_f64, y in 1.0..719.0_f64) {
+        let camera = Camera::from_hfov(1280, 720, 0.9);
+        let frame = LocalFrame::new(Geodetic { at: pose.position.at, height: Altitude::from_m(0.0) });
+        let ground = FlatGround { height_m: 0.0 };
+        let view = pose.view(&frame);
+        let outline = view.footprint(&camera, &ground, 5_000.0);
+        prop_assert_eq!(outline.len(), 32);
+        let hit = intersect(view.eye_enu_m, view.ray_enu(&camera, Pixel::new(x, y)), &ground);
+        prop_assume!(hit.is_some_and(|hit| hit.range_m < 3_000.0));
+        let seen = hit.unwrap().enu_m;
+        // A convex outline, walked clockwise: everything seen is on the right of every side.
+        for (k, from) in outline.iter().enumerate() {
+            let to = outline[(k + 1) % outline.len()];
+            let right = (to.y - from.y) * (seen.x - from.x) - (to.x - from.x) * (seen.y - from.y);
+            prop_assert!(right > -1e-6 * (to - from).norm() * 5_000.0, "side {}", k);
+        }
+    }
+
+    #[test]
     fn the_circle_lies_between_the_ellipses_circles(
         major in 0.01..100.0_f64, ratio in 0.0..=1.0_f64, angle in 0.0..3.1_f64, p in 0.01..0.999_f64,
     ) {
@@ -397,6 +474,34 @@ fn text_that_is_no_grid_reference_is_refused() {
     assert_eq!("40r cn 26132 87898".parse::<Mgrs>().unwrap().to_string(), "40RCN2613287898");
     assert!(TileId::from_quadkey("0124").is_err() && TileId::from_quadkey(&"0".repeat(31)).is_err());
     assert!(TileId::new(3, 8, 0).is_err() && TileId::new(31, 0, 0).is_err());
+}
+
+#[test]
+fn a_pixels_covariance_becomes_north_and_east() {
+    let at = LatLon::new(25.0, 55.0).unwrap();
+    let size = mercator::metres_per_px(at, 18);
+    let ground = size.covariance(4.0, 1.0, 9.0).unwrap();
+    assert!((ground.ee_m2() - 4.0 * size.east.powi(2)).abs() < 1e-12);
+    assert!((ground.nn_m2() - 9.0 * size.north.powi(2)).abs() < 1e-12);
+    // Right and down is east and south.
+    assert!((ground.ne_m2() + size.east * size.north).abs() < 1e-12);
+    assert!(size.covariance(f64::NAN, 0.0, 1.0).is_err());
+}
+
+#[test]
+fn a_level_camera_sees_to_the_cut_and_one_that_looks_up_sees_nothing() {
+    let frame = LocalFrame::new(Geodetic::new(25.0, 55.0, 0.0).unwrap());
+    let camera = Camera::from_hfov(1280, 720, 1.0);
+    let ground = FlatGround { height_m: 0.0 };
+    let seen = |pitch_deg: f64| {
+        let position = frame.geodetic_from(Vector3::new(0.0, 0.0, 100.0)).unwrap();
+        let view = Pose::from_euler(position, Euler::from_deg(0.0, pitch_deg, 0.0)).view(&frame);
+        view.footprint(&camera, &ground, 2_000.0)
+    };
+    let level = seen(-5.0);
+    let furthest = level.iter().map(|point| point.xy().norm()).fold(0.0, f64::max);
+    assert!((furthest - 2_000.0).abs() < 1e-6 && level.iter().all(|point| point.z.abs() < 1e-6));
+    assert!(seen(60.0).is_empty());
 }
 
 #[test]
