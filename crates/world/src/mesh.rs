@@ -105,7 +105,8 @@ impl Builder {
         }
         let flat = normal[0].hypot(normal[1]) < 1e-3;
         let first = sub(corners[1], corners[0]);
-        let across = unit(if flat { first } else { [-normal[1], normal[0], 0.0] });
+        let along_first = flat || matches!(finish, Finish::Deck { .. });
+        let across = unit(if along_first { first } else { [-normal[1], normal[0], 0.0] });
         let up = cross(normal, across);
         let surface = self.surfaces.len() as u32;
         let (object, seed) = (self.object, self.seed);

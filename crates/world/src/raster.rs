@@ -96,6 +96,11 @@ impl Visible {
         }
     }
 
+    /// Closeness of what the pixel at an index shows.
+    pub(crate) fn closeness(&self, index: usize) -> f32 {
+        self.depth[index]
+    }
+
     fn ground<P: Projection>(&mut self, view: &P, relief: &Relief) {
         let side = relief.lines.len();
         self.corners.clear();

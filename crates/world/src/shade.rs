@@ -75,7 +75,9 @@ impl<P: Projection> Shader<'_, P> {
         let (s, v) = (dot(offset, surface.across), dot(offset, surface.up));
         let rgb = self.finish(surface, s, v, footprint);
         let facing = dot(surface.normal, self.day.sun);
-        let sunlight = if facing > 0.02 { self.day.shadow.sunlight(at, 0.45) } else { 0.0 };
+        // Looked up a little in front of the face, which must not shade itself.
+        let before = std::array::from_fn(|c| at[c] + 0.5 * surface.normal[c]);
+        let sunlight = if facing > 0.02 { self.day.shadow.sunlight(before, 0.2) } else { 0.0 };
         // A wall sees half the sky, and the lit ground.
         let open = 0.72 + 0.28 * surface.normal[2];
         let shine = match surface.finish {

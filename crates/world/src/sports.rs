@@ -14,7 +14,7 @@ pub(crate) fn build(draft: &mut Draft, yard: Yard) {
     let yard = yard.lengthwise();
     let (mut left, right) = (-yard.width / 2.0 + 4.0, yard.width / 2.0 - 4.0);
     let half = yard.depth / 2.0 - 3.0;
-    if yard.width > 84.0 && yard.depth > 50.0 {
+    if yard.width > 84.0 && yard.depth > 50.0 && draft.dice.chance(0.55) {
         let length = (yard.width - 14.0).min(105.0) * draft.dice.range(0.85, 1.0);
         let width = (length * 0.64).min(yard.depth - 10.0);
         football(draft, &yard.place.moved(left + length / 2.0 + 2.0, 0.0, 0.0), length, width);

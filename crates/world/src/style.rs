@@ -164,7 +164,7 @@ fn zones(region: Region, dice: &mut Dice) -> Zones {
             dice.range(4.0, 8.0),
             dice.range(0.6, 2.4),
             dice.range(0.5, 1.4),
-            dice.range(0.7, 1.3),
+            dice.range(0.5, 1.0),
             dice.range(0.4, 1.1),
             dice.range(0.4, 1.3),
         ],

@@ -14,7 +14,7 @@ use crate::paint::GroundTexture;
 use crate::relief::Relief;
 use crate::streets::{Block, Plan};
 use crate::style::Style;
-use crate::{houses, nature, roads, sports};
+use crate::{houses, nature, roads, sports, tops};
 
 const NEAR_HALF_M: f32 = 640.0;
 const NEAR_TEXEL_M: f32 = 0.25;
@@ -35,6 +35,8 @@ pub struct Town {
     pub(crate) near: GroundTexture,
     pub(crate) far: GroundTexture,
     pub(crate) stalls: Vec<Stall>,
+    /// Points on the upper side of each object.
+    pub(crate) tops: Vec<Vec<[f32; 3]>>,
 }
 
 impl Town {
@@ -57,8 +59,11 @@ impl Town {
         let near = GroundTexture::new(NEAR_HALF_M, NEAR_TEXEL_M, &base, &paints);
         let far = GroundTexture::new(FAR_HALF_M, FAR_TEXEL_M, &base, &paints);
         let frame = LocalFrame::new(origin(seed));
-        let objects = objects.into_iter().enumerate().map(|(id, named)| known(id, named, &frame, &relief)).collect();
-        Arc::new(Town { seed, frame, objects, scene: builder.build(), near, far, stalls, style, relief })
+        let objects: Vec<Object> =
+            objects.into_iter().enumerate().map(|(id, named)| known(id, named, &frame, &relief)).collect();
+        let scene = builder.build();
+        let tops = tops::tops(&objects, &scene, &relief);
+        Arc::new(Town { seed, frame, objects, scene, near, far, stalls, tops, style, relief })
     }
 
     /// The seed it was made from.

@@ -4,7 +4,7 @@
 use crate::dice::Dice;
 use crate::mesh::{Builder, Crown, Finish};
 use crate::place::Place;
-use crate::style::Plants;
+use crate::style::{Plants, Rgb};
 
 /// What kind of tree.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,18 +56,33 @@ pub(crate) fn plant_kind(builder: &mut Builder, dice: &mut Dice, plants: &Plants
         }
         Kind::Palm => {
             let height = size * dice.range(2.0, 3.2);
+            add(dice, 0.0, 0.0, height - 0.1, size * 0.22);
             let turn = dice.range(0.0, 6.3);
-            add(dice, 0.0, 0.0, height, size * 0.3);
-            for k in 0..6 {
-                let (sin, cos) = (turn + std::f32::consts::TAU * k as f32 / 6.0).sin_cos();
-                add(dice, 0.5 * size * cos, 0.5 * size * sin, height - 0.1 * size, size * 0.24);
-            }
+            fronds(builder, Place::turned(at, turn), z + height, size * 0.95, rgb);
             stem(builder, at, z, height);
         }
         Kind::Shrub => {
             let radius = size * dice.range(0.25, 0.45);
             add(dice, 0.0, 0.0, radius * 0.5, radius);
         }
+    }
+}
+
+/// Nine bent leaves around the top of a palm.
+fn fronds(builder: &mut Builder, place: Place, z: f32, reach: f32, rgb: Rgb) {
+    builder.begin(crate::mesh::NO_OBJECT, 0);
+    for k in 0..9 {
+        let leaf = place.moved(0.0, 0.0, 0.7 * k as f32);
+        let corner = |x: f32, y: f32, up: f32| {
+            let [e, n] = leaf.point(x, y);
+            [e, n, z + up]
+        };
+        let (half, bend) = (0.13 * reach, 0.55 * reach);
+        let tone = rgb.map(|c| c * (0.85 + 0.05 * (k % 5) as f32));
+        let base = [corner(0.0, -0.1, 0.1), corner(bend, -half, 0.15), corner(bend, half, 0.15), corner(0.0, 0.1, 0.1)];
+        builder.face(&base, Finish::Felt, tone);
+        let tip = [corner(bend, -half, 0.15), corner(reach, 0.0, -0.3 * reach), corner(bend, half, 0.15)];
+        builder.face(&tip, Finish::Felt, tone.map(|c| c * 0.9));
     }
 }
 
