@@ -4,9 +4,9 @@ use nalgebra::{Vector2, Vector3};
 use proptest::prelude::*;
 use smgeo_geo::grid::{Mgrs, Utm};
 use smgeo_geo::{
-    Altitude, Camera, Covariance2, Ellipsoid, Euler, FlatGround, Geodetic, GridShape, GridTerrain, Homography,
-    KalmanTrack, LatLon, LocalFrame, MapCrop, Motion, Pixel, PlaneGround, Pose, PoseSigma, RayGround, Reference, Sight,
-    SightSigma, Terrain, TileId, TileWindow, chi_square, geodesic, ground, intersect, mercator,
+    Altitude, Camera, Covariance2, Ellipsoid, Euler, FirstOrder, FlatGround, Geodetic, GridShape, GridTerrain,
+    Homography, KalmanTrack, LatLon, LocalFrame, MapCrop, Motion, Pixel, PlaneGround, Pose, PoseSigma, RayGround,
+    Reference, Sight, SightSigma, Terrain, TileId, TileWindow, chi_square, geodesic, ground, intersect, mercator,
 };
 
 prop_compose! {
@@ -447,6 +447,38 @@ fn a_damaged_pose_casts_no_ray() {
         assert!(cast(&pose, &camera, Pixel::new(bad, 360.0), &sigma).is_none());
         assert!(cast(&pose, &camera, middle, &SightSigma { pixel_px: bad, ..sigma }).is_none());
     }
+}
+
+#[test]
+fn a_ray_that_may_pass_over_a_crest_is_not_believed() {
+    // Flat, but for a ridge ten metres tall 200 m to the north.
+    struct Ridge;
+    impl Terrain for Ridge {
+        fn height_m(&self, _east_m: f64, north_m: f64) -> Option<f64> {
+            Some((10.0 - (north_m - 200.0).abs()).max(0.0))
+        }
+    }
+    let frame = LocalFrame::new(Geodetic::new(25.0, 55.0, 0.0).unwrap());
+    let camera = Camera::from_hfov(1280, 720, 1.0);
+    let sigma = SightSigma {
+        pose: PoseSigma { yaw_rad: 0.02, pitch_rad: 0.005, roll_rad: 0.005, horizontal_m: 1.0, vertical_m: 2.0 },
+        pixel_px: 1.0,
+        terrain_m: 1.0,
+    };
+    let cast = |north_m: f64, up_m: f64| {
+        let target = Vector3::new(0.0, north_m, up_m);
+        let eye = Vector3::new(0.0, 0.0, 100.0);
+        let pitch_rad = ((target.z - eye.z) / north_m).atan();
+        let pose = Pose::from_euler(frame.geodetic_from(eye).unwrap(), Euler::new(0.0, pitch_rad, 0.0));
+        let sight = Sight { frame: &frame, pose: &pose, camera: &camera, pixel: Pixel::new(640.0, 360.0) };
+        RayGround::cast(&sight, &sigma, &Ridge).unwrap()
+    };
+    let foot = cast(100.0, 0.0);
+    assert_eq!(foot.first_order, FirstOrder::Sound);
+    let crest = cast(199.9, 9.9);
+    assert!((crest.point_enu.y - 199.9).abs() < 0.01);
+    assert_eq!(crest.first_order, FirstOrder::Grazing);
+    assert!(crest.covariance.nn_m2().sqrt() > 8.0, "{:?}", crest.covariance);
 }
 
 #[test]

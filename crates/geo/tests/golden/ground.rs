@@ -196,12 +196,20 @@ fn a_rays_covariance_agrees_with_the_numerical_one_and_with_monte_carlo() {
         let cast = RayGround::cast(&sight, &case.sigma, &case.plane).unwrap();
         let linear = numbers(row, "covariance_first_order_m2");
         let trace = linear[0] + linear[3];
-        all_near(cast.covariance.matrix().iter(), &linear, 1e-6 * trace, name);
         assert_eq!(cast.first_order == FirstOrder::Sound, holds(row, "first_order_valid"), "{name}");
         if cast.first_order == FirstOrder::Sound {
+            all_near(cast.covariance.matrix().iter(), &linear, 1e-6 * trace, name);
             let sampled = numbers(row, "covariance_monte_carlo_m2");
             let tolerance = number(row, "tolerance_over_trace") * (sampled[0] + sampled[3]);
             all_near(cast.covariance.matrix().iter(), &sampled, tolerance, name);
+            continue;
         }
+        // Where the first order fails the widened sigma holds what Monte Carlo found, on both sides.
+        let percentiles = numbers(row, "distance_percentiles_5_50_95_m");
+        let along = point.enu_m.xy().normalize();
+        let along_ne = nalgebra::Vector2::new(along.y, along.x);
+        let reach_m = 1.645 * along_ne.dot(&(cast.covariance.matrix() * along_ne)).sqrt();
+        let distance_m = number(row, "distance_m");
+        assert!(distance_m - reach_m <= percentiles[0] && percentiles[2] <= distance_m + reach_m, "{name}: {reach_m}");
     }
 }
