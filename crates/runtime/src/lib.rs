@@ -1,1 +1,4 @@
 //! The actors and their wiring: ingest, telemetry, tiles, prompts, assemble, locate, fuse, publish, control, web.
+
+pub mod ingest;
+pub mod rtsp_server;

@@ -1,0 +1,236 @@
+//! When light fell on the sensor.
+//!
+//! Best is the sender's own wall time, from RTCP sender reports. It is absent until the first report, and it is worthless
+//! when the sender's clock was never set, so it is believed only while the age it gives is possible. Otherwise the
+//! presentation time tells how long the frame has been under way inside this process, and a configured delay stands for the
+//! way from the sensor to here. The frame's sigma says which.
+//!
+//! Capture time never runs backwards while presentation time advances: when the better source says a frame is older than
+//! the worse one had guessed, the difference is worn down over the next frames, and until then it is part of the sigma.
+
+use std::time::Duration;
+
+use smgeo_flow::Stamp;
+use smgeo_messages::TimeSource;
+
+const SECOND_NS: i64 = 1_000_000_000;
+/// A presentation time that disagrees with the clock by more than this has jumped: it begins a new line.
+const JUMP_NS: i64 = SECOND_NS;
+/// A pipeline that holds a frame longer than this has mixed up its times.
+const UNDER_WAY_NS_MAX: i64 = 5 * SECOND_NS;
+/// A sender may be ahead of us by this, as far as two clocks that follow NTP may differ.
+const SENDER_AHEAD_NS_MAX: i64 = SECOND_NS / 20;
+const ARRIVAL_SIGMA: Duration = Duration::from_millis(100);
+
+/// Is what is known about a frame when it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Now.
+    pub at: Stamp,
+    /// The frame's presentation time on the pipeline's running time, ns.
+    pub running_ns: Option<i64>,
+    /// The pipeline's running time now, ns.
+    pub running_now_ns: Option<i64>,
+    /// The moment of capture by the sender's wall clock.
+    pub sender: Option<Stamp>,
+}
+
+/// Is a capture time and what it is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureTime {
+    /// When light fell on the sensor.
+    pub captured: Stamp,
+    /// How that is known.
+    pub source: TimeSource,
+    /// One standard deviation.
+    pub sigma: Duration,
+    /// Whether a sender time was there and not believed.
+    pub sender_refused: bool,
+}
+
+/// Are the delays and sigmas of one kind of source.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// From the sensor to the begin of our pipeline, where nothing better is known.
+    pub capture_delay: Duration,
+    /// One standard deviation of a time by presentation time.
+    pub pts_sigma: Duration,
+    /// One standard deviation of the sender's wall clock.
+    pub sender_sigma: Duration,
+    /// The greatest age the sender's clock is believed.
+    pub sender_age_max: Duration,
+}
+
+/// Turns arrivals into capture times; one for each connection.
+pub struct CaptureClock {
+    trust: Trust,
+    // What is added to running time to get capture time, and the newest running time seen.
+    line: Option<Line>,
+}
+
+#[derive(Clone, Copy)]
+struct Line {
+    offset_ns: i64,
+    running_ns: i64,
+}
+
+impl CaptureClock {
+    /// Makes a clock for a new connection.
+    pub fn new(trust: Trust) -> Self {
+        Self { trust, line: None }
+    }
+
+    /// Tells when a frame was captured: never after it arrived.
+    pub fn capture_time(&mut self, arrival: Arrival) -> CaptureTime {
+        let (target_ns, source, sigma) = self.target(arrival);
+        let sender_refused = arrival.sender.is_some() && source != TimeSource::Ntp;
+        let (captured_ns, shift_ns) = match arrival.running_ns {
+            Some(running_ns) if source != TimeSource::Arrival => self.on_line(running_ns, target_ns),
+            _ => (target_ns, 0),
+        };
+        let arrived_ns = signed_ns(arrival.at);
+        let early_ns = (captured_ns - arrived_ns).max(0);
+        let captured_ns = captured_ns.min(arrived_ns).max(0);
+        CaptureTime {
+            captured: Stamp::from_ns(captured_ns as u64),
+            source,
+            sigma: sigma + Duration::from_nanos((shift_ns + early_ns) as u64),
+            sender_refused,
+        }
+    }
+
+    /// The capture time by the best source that can be believed, ns on the process's timeline.
+    fn target(&self, arrival: Arrival) -> (i64, TimeSource, Duration) {
+        let arrived_ns = signed_ns(arrival.at);
+        if let Some(sender) = arrival.sender {
+            let age_ns = arrived_ns - signed_ns(sender);
+            if (-SENDER_AHEAD_NS_MAX..=ns(self.trust.sender_age_max)).contains(&age_ns) {
+                return (signed_ns(sender), TimeSource::Ntp, self.trust.sender_sigma);
+            }
+        }
+        let delay_ns = ns(self.trust.capture_delay);
+        if let (Some(running_ns), Some(running_now_ns)) = (arrival.running_ns, arrival.running_now_ns) {
+            let under_way_ns = running_now_ns - running_ns;
+            if (-SENDER_AHEAD_NS_MAX..=UNDER_WAY_NS_MAX).contains(&under_way_ns) {
+                let captured_ns = arrived_ns - under_way_ns.max(0) - delay_ns;
+                return (captured_ns, TimeSource::PtsArrival, self.trust.pts_sigma);
+            }
+        }
+        (arrived_ns - delay_ns, TimeSource::Arrival, self.trust.pts_sigma + ARRIVAL_SIGMA)
+    }
+
+    /// Follows the target with an offset that may grow at once but shrinks by at most half of the time that passes, and
+    /// returns the capture time with how far it is from the target.
+    fn on_line(&mut self, running_ns: i64, target_ns: i64) -> (i64, i64) {
+        let wanted_ns = target_ns.saturating_sub(running_ns);
+        let line = match self.line {
+            Some(line) if line.offset_ns.abs_diff(wanted_ns) < JUMP_NS as u64 => {
+                let passed_ns = running_ns.saturating_sub(line.running_ns).clamp(0, JUMP_NS);
+                Line {
+                    offset_ns: wanted_ns.max(line.offset_ns - passed_ns / 2),
+                    running_ns: line.running_ns.max(running_ns),
+                }
+            }
+            _ => Line { offset_ns: wanted_ns, running_ns },
+        };
+        self.line = Some(line);
+        (running_ns.saturating_add(line.offset_ns), line.offset_ns - wanted_ns)
+    }
+}
+
+fn signed_ns(stamp: Stamp) -> i64 {
+    i64::try_from(stamp.ns()).unwrap_or(i64::MAX)
+}
+
+fn ns(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+    const FRAME_MS: i64 = 33;
+    const BEGIN_MS: i64 = 3_600_000;
+
+    fn clock() -> CaptureClock {
+        CaptureClock::new(Trust {
+            capture_delay: Duration::from_millis(60),
+            pts_sigma: Duration::from_millis(60),
+            sender_sigma: Duration::from_millis(10),
+            sender_age_max: Duration::from_secs(2),
+        })
+    }
+
+    fn stamp(ms: i64) -> Stamp {
+        Stamp::from_ns((ms * MS) as u64)
+    }
+
+    /// A frame that arrives at `at_ms` with presentation time `pts_ms`, 5 ms under way inside the process.
+    fn frame(at_ms: i64, pts_ms: i64, sender_age_ms: Option<i64>) -> Arrival {
+        Arrival {
+            at: stamp(at_ms),
+            running_ns: Some(pts_ms * MS),
+            running_now_ns: Some((pts_ms + 5) * MS),
+            sender: sender_age_ms.map(|age_ms| stamp(at_ms - age_ms)),
+        }
+    }
+
+    #[test]
+    fn the_senders_time_is_taken_when_it_is_possible() {
+        for (age_ms, source, captured_age_ms) in [
+            (Some(40), TimeSource::Ntp, 40),
+            (Some(-20), TimeSource::Ntp, 0),
+            (Some(3_600_000), TimeSource::PtsArrival, 65),
+            (Some(-3_600_000), TimeSource::PtsArrival, 65),
+            (None, TimeSource::PtsArrival, 65),
+        ] {
+            let time = clock().capture_time(frame(BEGIN_MS, 0, age_ms));
+            assert_eq!((time.source, time.captured), (source, stamp(BEGIN_MS - captured_age_ms)), "{age_ms:?}");
+            assert_eq!(time.sender_refused, age_ms.is_some() && source != TimeSource::Ntp);
+        }
+    }
+
+    #[test]
+    fn capture_time_only_grows_when_the_first_sender_report_says_the_frames_are_older() {
+        let mut clock = clock();
+        let mut before = Stamp::default();
+        for index in 0..60 {
+            let at_ms = BEGIN_MS + index * FRAME_MS;
+            let time = clock.capture_time(frame(at_ms, index * FRAME_MS, (index >= 5).then_some(400)));
+            assert!(time.captured > before && time.captured <= stamp(at_ms), "frame {index}: {time:?}");
+            if index >= 5 {
+                let error_ms = time.captured.seconds_after(stamp(at_ms - 400)) * 1e3;
+                assert!(error_ms <= time.sigma.as_secs_f64() * 1e3, "frame {index} is {error_ms} ms off: {time:?}");
+            }
+            before = time.captured;
+        }
+        let settled = clock.capture_time(frame(BEGIN_MS + 60 * FRAME_MS, 60 * FRAME_MS, Some(400)));
+        assert_eq!(settled.captured, stamp(BEGIN_MS + 60 * FRAME_MS - 400));
+    }
+
+    #[test]
+    fn no_jump_of_presentation_time_makes_a_negative_or_an_absurd_age() {
+        for jump_ms in [-100_000, -2_000, -40, 40, 2_000, 100_000, 95_443_718] {
+            let mut clock = clock();
+            for index in 0..30 {
+                let at_ms = BEGIN_MS + index * FRAME_MS;
+                let pts_ms = 200_000 + index * FRAME_MS + if index >= 15 { jump_ms } else { 0 };
+                let running_now_ms = 200_000 + index * FRAME_MS + 5;
+                let arrival = Arrival { running_now_ns: Some(running_now_ms * MS), ..frame(at_ms, pts_ms, None) };
+                let time = clock.capture_time(arrival);
+                let age_ms = stamp(at_ms).seconds_after(time.captured) * 1e3;
+                assert!((0.0..=2_100.0).contains(&age_ms), "jump {jump_ms}, frame {index}: age {age_ms} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn with_no_presentation_time_the_arrival_is_all_there_is() {
+        let arrival = Arrival { running_ns: None, ..frame(BEGIN_MS, 0, None) };
+        let time = clock().capture_time(arrival);
+        assert_eq!((time.source, time.captured), (TimeSource::Arrival, stamp(BEGIN_MS - 60)));
+        assert!(time.sigma > Duration::from_millis(100));
+    }
+}

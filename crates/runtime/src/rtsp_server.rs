@@ -1,0 +1,226 @@
+//! A camera for the simulator: pictures in, H.264 over RTSP out, with the time each was taken.
+//!
+//! A drone's camera tells the time of its pictures in RTCP sender reports, and so does this server: a picture is placed on
+//! the stream's timeline where it was captured, not where it was pushed, so the report's wall time is the capture time. With
+//! no client nothing is encoded.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_rtsp_server as gst_rtsp_server;
+use gstreamer_rtsp_server::prelude::*;
+use smgeo_flow::SharedClock;
+
+use crate::ingest::{IngestError, packages};
+
+/// The path of the stream.
+pub const PATH: &str = "/main";
+/// Sender reports come so often. RTCP's own minimum of five seconds would leave a client without capture times for the
+/// first seconds of every connection.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+/// Pictures that wait for the encoder; the oldest is dropped when it cannot keep up.
+const UNENCODED_MAX: u32 = 2;
+/// A picture captured longer ago than this is not sent: the timeline cannot hold it.
+const AGE_MAX: Duration = Duration::from_secs(5);
+
+/// Configures the server.
+#[derive(Clone, Debug)]
+pub struct RtspConfig {
+    /// The address to listen on.
+    pub address: String,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// Columns, even.
+    pub width_px: u32,
+    /// Rows, even.
+    pub height_px: u32,
+    /// Frames a second, as told to the encoder.
+    pub fps: u32,
+    /// The stream's bit rate.
+    pub bitrate_kbps: u32,
+}
+
+impl RtspConfig {
+    /// Makes a configuration for loopback on a free port, at 6 Mb/s.
+    pub fn loopback(width_px: u32, height_px: u32, fps: u32) -> Self {
+        Self { address: "127.0.0.1".to_owned(), port: 0, width_px, height_px, fps, bitrate_kbps: 6_000 }
+    }
+}
+
+/// Serves one stream until it is dropped.
+pub struct RtspServer {
+    config: RtspConfig,
+    port: u16,
+    clock: SharedClock,
+    encoder: Arc<Mutex<Option<gst_app::AppSrc>>>,
+    pushed: AtomicU64,
+    unsent: AtomicU64,
+    main_loop: glib::MainLoop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RtspServer {
+    /// Begins to listen.
+    pub fn start(config: RtspConfig, clock: SharedClock) -> Result<Self, IngestError> {
+        packages::require(&["appsrc", "videoconvert", "x264enc", "rtph264pay", "rtpbin"])?;
+        let encoder = Arc::new(Mutex::new(None));
+        let context = glib::MainContext::new();
+        let main_loop = glib::MainLoop::new(Some(&context), false);
+        let (ready, listening) = mpsc::channel();
+        let thread = {
+            let (config, encoder, main_loop) = (config.clone(), encoder.clone(), main_loop.clone());
+            let serve = move || serve(&config, &encoder, &main_loop, &ready);
+            thread::Builder::new().name("rtsp-server".to_owned()).spawn(serve)
+        };
+        let thread = thread.map_err(|error| IngestError::Pipeline(error.to_string()))?;
+        let refused = |reason: String| IngestError::Port { address: config.address.clone(), port: config.port, reason };
+        match listening.recv() {
+            Ok(Ok(port)) => {
+                let (pushed, unsent) = (AtomicU64::new(0), AtomicU64::new(0));
+                Ok(Self { config, port, clock, encoder, pushed, unsent, main_loop, thread: Some(thread) })
+            }
+            Ok(Err(reason)) => Err(refused(reason)),
+            Err(_) => Err(refused("its thread ended".to_owned())),
+        }
+    }
+
+    /// Returns the address clients connect to.
+    pub fn uri(&self) -> String {
+        let host = if self.config.address == "0.0.0.0" { "127.0.0.1" } else { &self.config.address };
+        format!("rtsp://{host}:{}{PATH}", self.port)
+    }
+
+    /// Returns the port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Counts the pictures that went to the encoder, and those that could not.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.pushed.load(Ordering::Relaxed), self.unsent.load(Ordering::Relaxed))
+    }
+
+    /// Sends a picture, `height_px` rows of `width_px` RGB pixels, captured at `captured_wall_us` (microseconds since
+    /// 1970). With no client connected it goes nowhere. Returns whether it went to the encoder.
+    pub fn push_frame(&self, rgb: Bytes, captured_wall_us: i64) -> bool {
+        let sent = self.push(rgb, captured_wall_us).is_some();
+        let counter = if sent { &self.pushed } else { &self.unsent };
+        counter.fetch_add(1, Ordering::Relaxed);
+        sent
+    }
+
+    fn push(&self, rgb: Bytes, captured_wall_us: i64) -> Option<()> {
+        if rgb.len() != self.config.width_px as usize * self.config.height_px as usize * 3 {
+            return None;
+        }
+        let encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let age_us = u64::try_from((self.clock.wall_us_now() - captured_wall_us).max(0)).ok()?;
+        if Duration::from_micros(age_us) > AGE_MAX {
+            return None;
+        }
+        let running = encoder.current_running_time()?;
+        // A picture taken before the stream began has no place on its timeline.
+        let pts = running.checked_sub(gst::ClockTime::from_useconds(age_us))?;
+        let mut buffer = gst::Buffer::from_slice(rgb);
+        let plain = buffer.get_mut()?;
+        plain.set_pts(pts);
+        plain.set_duration(gst::ClockTime::SECOND / u64::from(self.config.fps.max(1)));
+        encoder.push_buffer(buffer).ok().map(|_| ())
+    }
+}
+
+impl Drop for RtspServer {
+    fn drop(&mut self) {
+        self.main_loop.quit();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(
+    config: &RtspConfig,
+    encoder: &Arc<Mutex<Option<gst_app::AppSrc>>>,
+    main_loop: &glib::MainLoop,
+    ready: &mpsc::Sender<Result<u16, String>>,
+) {
+    let context = main_loop.context();
+    let served = context.with_thread_default(|| {
+        let server = gst_rtsp_server::RTSPServer::new();
+        server.set_address(&config.address);
+        server.set_service(&config.port.to_string());
+        let Some(mounts) = server.mount_points() else {
+            return ready.send(Err("it has no mount points".to_owned())).unwrap_or(());
+        };
+        mounts.add_factory(PATH, factory(config, encoder.clone()));
+        let source = match server.attach(Some(&context)) {
+            Ok(source) => source,
+            Err(error) => return ready.send(Err(error.to_string())).unwrap_or(()),
+        };
+        let port = u16::try_from(server.bound_port()).unwrap_or(0);
+        if ready.send(Ok(port)).is_ok() {
+            main_loop.run();
+        }
+        *encoder.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        mounts.remove_factory(PATH);
+        server.client_filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
+        if let Some(source) = context.find_source_by_id(&source) {
+            source.destroy();
+        }
+        if let Some(sessions) = server.session_pool() {
+            sessions.filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
+        }
+        while context.iteration(false) {}
+    });
+    if let Err(error) = served {
+        let _ = ready.send(Err(error.to_string()));
+    }
+}
+
+fn factory(config: &RtspConfig, encoder: Arc<Mutex<Option<gst_app::AppSrc>>>) -> gst_rtsp_server::RTSPMediaFactory {
+    let RtspConfig { width_px, height_px, fps, bitrate_kbps, .. } = config;
+    let factory = gst_rtsp_server::RTSPMediaFactory::new();
+    factory.set_launch(&format!(
+        "( appsrc name=pictures is-live=true format=time block=false max-bytes=0 max-buffers={UNENCODED_MAX} \
+         leaky-type=downstream caps=video/x-raw,format=RGB,width={width_px},height={height_px},framerate={fps}/1 \
+         ! videoconvert n-threads=1 ! video/x-raw,format=I420 \
+         ! x264enc tune=zerolatency speed-preset=superfast key-int-max={fps} bitrate={bitrate_kbps} threads=1 \
+         ! video/x-h264,profile=main ! rtph264pay name=pay0 pt=96 config-interval=1 )"
+    ));
+    factory.set_shared(true);
+    factory.set_enable_rtcp(true);
+    // Pictures leave as they are encoded: the jitter buffer is the client's affair.
+    factory.set_latency(0);
+    factory.connect_media_configure(move |_, media| {
+        let pictures = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("pictures"));
+        let pictures = pictures.and_then(|pictures| pictures.downcast::<gst_app::AppSrc>().ok());
+        *encoder.lock().unwrap_or_else(PoisonError::into_inner) = pictures.clone();
+        media.connect_prepared(report_often);
+        let encoder = encoder.clone();
+        media.connect_unprepared(move |_| {
+            let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            // A newer client may have made a newer one.
+            if *encoder == pictures {
+                *encoder = None;
+            }
+        });
+    });
+    factory
+}
+
+fn report_often(media: &gst_rtsp_server::RTSPMedia) {
+    for index in 0..media.n_streams() {
+        let session = media.stream(index).and_then(|stream| stream.rtpsession());
+        if let Some(session) = session.filter(|session| session.has_property("rtcp-min-interval")) {
+            session.set_property("rtcp-min-interval", REPORT_INTERVAL.as_nanos() as u64);
+        }
+    }
+}

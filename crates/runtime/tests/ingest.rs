@@ -1,0 +1,348 @@
+//! Ingest against real pipelines: an RTSP server on loopback, files of real H.264, and what can go wrong with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use smgeo_flow::latest::{self, Take};
+use smgeo_flow::{SharedClock, Stage, Stamp, StopToken, SystemClock};
+use smgeo_messages::{AccessUnit, Frame, TimeSource};
+use smgeo_runtime::ingest::config::FileSource;
+use smgeo_runtime::ingest::{AtEnd, Config, IngestView, LossCause, Source, SourceState, TestSource};
+use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer};
+use tokio::sync::broadcast;
+
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// An ingest on its own thread.
+struct Running {
+    clock: SharedClock,
+    frames: Take<Frame>,
+    units: broadcast::Receiver<AccessUnit>,
+    view: IngestView,
+    stop: StopToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(config: Config) -> Self {
+        let clock = SystemClock::shared();
+        let (put, frames) = latest::channel();
+        let (units, receiver) = broadcast::channel(256);
+        let (mut ingest, view) = config.build(clock.clone(), put, units).expect("the configuration is right");
+        let stop = StopToken::new();
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.is_stopped() {
+                ingest.step().expect("ingest never fails");
+            }
+        });
+        Self { clock, frames, units: receiver, view, stop, thread: Some(thread) }
+    }
+
+    fn next(&self) -> Frame {
+        self.frames.take(PATIENCE).unwrap_or_else(|| panic!("no frame; {:?}", self.view.state.borrow()))
+    }
+
+    fn wait_for(&self, what: &str, condition: impl Fn(&SourceState) -> bool) -> Duration {
+        let begun = self.clock.now();
+        while !condition(&self.view.state.borrow()) {
+            let waited = self.clock.now().since(begun);
+            assert!(waited < PATIENCE, "{what}: not within {waited:?}; {:?}", self.view.state.borrow());
+            thread::park_timeout(Duration::from_millis(5));
+        }
+        self.clock.now().since(begun)
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        let all = self.view.counts.all();
+        all.iter().find(|(known, _)| *known == name).map(|(_, count)| *count).expect("a counter's name")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A camera that serves pictures with their number written into them, each said to be 5 ms old when it is pushed.
+struct Camera {
+    server: Arc<RtspServer>,
+    captured: Arc<Mutex<Vec<Stamp>>>,
+    offset_us: Arc<AtomicI64>,
+    stop: StopToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 360;
+const BIT_PX: usize = 40;
+
+impl Camera {
+    fn start(config: RtspConfig, clock: SharedClock) -> Self {
+        let server = Arc::new(RtspServer::start(config.clone(), clock.clone()).expect("the server starts"));
+        let captured = Arc::new(Mutex::new(Vec::new()));
+        let offset_us = Arc::new(AtomicI64::new(0));
+        let stop = StopToken::new();
+        let thread = {
+            let (server, captured, offset_us, stop) =
+                (server.clone(), captured.clone(), offset_us.clone(), stop.clone());
+            thread::spawn(move || {
+                let period = Duration::from_secs(1) / config.fps;
+                let mut due = clock.now();
+                for number in 0_u32.. {
+                    if stop.is_stopped() {
+                        return;
+                    }
+                    let taken = clock.now().minus(Duration::from_millis(5));
+                    captured.lock().unwrap().push(taken);
+                    let picture = numbered(number, config.width_px as usize, config.height_px as usize);
+                    server.push_frame(picture, clock.wall_us(taken) + offset_us.load(Ordering::SeqCst));
+                    due = due.plus(period);
+                    thread::park_timeout(due.since(clock.now()));
+                }
+            })
+        };
+        Self { server, captured, offset_us, stop, thread: Some(thread) }
+    }
+
+    fn truth(&self, frame: &Frame) -> Stamp {
+        self.captured.lock().unwrap()[number_in(frame) as usize]
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        self.stop.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn numbered(number: u32, width: usize, height: usize) -> Bytes {
+    let mut rgb = vec![90_u8; width * height * 3];
+    for y in 0..BIT_PX {
+        for bit in 0..16 {
+            let level = if number >> bit & 1 == 1 { 235 } else { 20 };
+            let begin = (y * width + bit * BIT_PX) * 3;
+            rgb[begin..begin + BIT_PX * 3].fill(level);
+        }
+    }
+    rgb.into()
+}
+
+fn number_in(frame: &Frame) -> u32 {
+    let row = (BIT_PX / 2) * frame.width_px as usize;
+    let bit = |index: usize| frame.bytes[(row + index * BIT_PX + BIT_PX / 2) * 3] > 128;
+    (0..16).filter(|index| bit(*index)).map(|index| 1 << index).sum()
+}
+
+/// Encodes a clip of `frames` pictures and returns its path.
+fn clip(folder: &Path, name: &str, caps: &str, frames: u32, muxer: &str) -> PathBuf {
+    gst::init().unwrap();
+    let path = folder.join(name);
+    let description = format!(
+        "videotestsrc pattern=ball num-buffers={frames} ! video/x-raw,format=I420,{caps} \
+         ! x264enc key-int-max=15 speed-preset=ultrafast ! {muxer} ! filesink location={}",
+        path.display()
+    );
+    let pipeline = gst::parse::launch(&description).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(8), &kinds).expect("encoding ends");
+    assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+    pipeline.set_state(gst::State::Null).unwrap();
+    path
+}
+
+fn file(path: PathBuf, at_end: AtEnd) -> Config {
+    Config::new(Source::File(FileSource { path, at_end }))
+}
+
+#[test]
+fn frames_and_access_units_of_one_picture_have_one_id_and_one_time() {
+    let test = TestSource { width_px: 320, height_px: 240, fps: 30 };
+    let mut running = Running::start(Config::new(Source::Test(test)));
+    let frames: Vec<Frame> = (0..10).map(|_| running.next()).collect();
+    let mut units = Vec::new();
+    while let Ok(unit) = running.units.try_recv() {
+        units.push(unit);
+    }
+    assert!(units[0].key && units[0].bytes.starts_with(&[0, 0, 0, 1]), "the first unit begins a stream, in Annex B");
+    for frame in &frames {
+        let unit = units.iter().find(|unit| unit.frame == frame.id).expect("each frame has its unit");
+        assert_eq!(unit.captured, frame.captured);
+        assert_eq!(frame.bytes.len(), 320 * 240 * 3);
+        assert!(frame.captured <= frame.arrived && !frame.frozen);
+    }
+    assert!(frames.windows(2).all(|pair| pair[0].id < pair[1].id && pair[0].captured < pair[1].captured));
+}
+
+#[test]
+fn a_stream_tells_the_true_capture_time_of_its_frames() {
+    let clock = SystemClock::shared();
+    let camera = Camera::start(RtspConfig::loopback(WIDTH, HEIGHT, 30), clock.clone());
+    let running = Running::start(Config::new(Source::Uri(camera.server.uri())));
+    let mut errors_ms = Vec::new();
+    let mut first = None;
+    while errors_ms.len() < 45 {
+        let frame = running.next();
+        first.get_or_insert(frame.time_source);
+        if frame.time_source == TimeSource::Ntp {
+            // Both clocks read one machine; only their origins differ.
+            let truth_us = clock.wall_us(camera.truth(&frame));
+            errors_ms.push((running.clock.wall_us(frame.captured) - truth_us) as f64 / 1e3);
+        }
+    }
+    errors_ms.sort_by(f64::total_cmp);
+    let (least_ms, median_ms, most_ms) = (errors_ms[0], errors_ms[22], errors_ms[44]);
+    println!("first by {first:?}; capture time error, ms: {least_ms:.2} to {most_ms:.2}, median {median_ms:.2}");
+    assert!(median_ms.abs() < 3.0 && least_ms > -60.0 && most_ms < 60.0, "{errors_ms:?}");
+}
+
+#[test]
+fn a_sender_whose_clock_was_never_set_is_not_believed() {
+    let clock = SystemClock::shared();
+    let camera = Camera::start(RtspConfig::loopback(WIDTH, HEIGHT, 30), clock.clone());
+    // The reports follow this machine's clock, so a camera with a wrong clock is one whose pictures seem 4 s old.
+    camera.offset_us.store(-4_000_000, Ordering::SeqCst);
+    let running = Running::start(Config::new(Source::Uri(camera.server.uri())));
+    running.wait_for("live", |state| matches!(state, SourceState::Live { .. }));
+    let begun = running.clock.now();
+    while running.count("sender_time_refused") < 5 {
+        let frame = running.next();
+        assert_ne!(frame.time_source, TimeSource::Ntp);
+        assert!(frame.time_sigma >= Duration::from_millis(60));
+        assert!(running.clock.now().since(begun) < PATIENCE, "no sender report was refused");
+    }
+}
+
+#[test]
+fn a_server_that_dies_and_comes_back_is_found_again() {
+    let clock = SystemClock::shared();
+    let camera = Camera::start(RtspConfig::loopback(WIDTH, HEIGHT, 30), clock.clone());
+    let port = camera.server.port();
+    let running = Running::start(Config::new(Source::Uri(camera.server.uri())));
+    let first = running.next();
+    drop(camera);
+    let lost_after = running.wait_for("lost", |state| matches!(state, SourceState::Lost { .. }));
+    while running.frames.try_take().is_some() {}
+
+    // The same port, another size: a frame of the old size would be a stale one.
+    let camera = Camera::start(RtspConfig { port, ..RtspConfig::loopback(800, 448, 30) }, clock);
+    let found_after = running.wait_for("live again", |state| matches!(state, SourceState::Live { .. }));
+    let frame = running.next();
+    println!("lost after {lost_after:?}, found again after {found_after:?}");
+    assert_eq!((frame.width_px, frame.height_px), (800, 448));
+    assert!(frame.id > first.id && frame.captured > first.captured);
+    assert!(camera.truth(&frame) > first.arrived || number_in(&frame) < 300);
+    assert_eq!(running.count("size_changes"), 1);
+}
+
+#[test]
+fn a_recording_gives_every_frame_at_its_own_speed_and_then_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip(folder.path(), "clip.mp4", "width=320,height=240,framerate=30/1", 45, "mp4mux");
+    let running = Running::start(file(path, AtEnd::Stop));
+    let mut frames = Vec::new();
+    while *running.view.state.borrow() != SourceState::Ended {
+        frames.extend(running.frames.take(Duration::from_millis(20)));
+    }
+    let last = running.frames.try_take();
+    frames.extend(last);
+    let superseded = running.count("frames_superseded") as usize;
+    assert_eq!(frames.len() + superseded, 45);
+    let played_s = frames.last().unwrap().captured.seconds_after(frames[0].captured);
+    assert!((played_s - 44.0 / 30.0).abs() < 0.05, "44 frame periods took {played_s} s");
+    assert!(frames.iter().all(|frame| frame.time_source == TimeSource::PtsArrival));
+}
+
+#[test]
+fn a_recording_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip(folder.path(), "clip.mkv", "width=320,height=240,framerate=30/1", 10, "matroskamux");
+    let running = Running::start(file(path, AtEnd::Repeat));
+    let first = running.next();
+    running.wait_for("25 frames", |_| running.count("frames_in") >= 25);
+    assert!(running.next().captured > first.captured);
+    assert!(running.count("connects") >= 3);
+}
+
+#[test]
+fn what_is_no_video_is_lost_with_its_cause_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole =
+        std::fs::read(clip(folder.path(), "whole.mp4", "width=320,height=240,framerate=30/1", 30, "mp4mux")).unwrap();
+    let made = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    for (path, causes) in [
+        (folder.path().join("absent.mp4"), [LossCause::Unreachable, LossCause::Unreachable]),
+        (made("truncated.mp4", &whole[..whole.len() / 2]), [LossCause::Broken, LossCause::Broken]),
+        (made("empty.mp4", b""), [LossCause::Broken, LossCause::Broken]),
+        (made("text.mp4", &b"not a video at all. ".repeat(500)), [LossCause::Broken, LossCause::Broken]),
+    ] {
+        let shown = path.display().to_string();
+        let running = Running::start(file(path, AtEnd::Stop));
+        running.wait_for(&shown, |state| matches!(state, SourceState::Lost { cause, .. } if causes.contains(cause)));
+        running.wait_for(&shown, |_| running.count("connects") >= 2);
+    }
+}
+
+#[test]
+fn a_recording_that_breaks_off_gives_the_frames_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip(folder.path(), "clip.ts", "width=320,height=240,framerate=30/1", 60, "mpegtsmux");
+    let whole = std::fs::read(&path).unwrap();
+    let mut broken = whole[..whole.len() * 2 / 3].to_vec();
+    // Damage in the middle, too.
+    for byte in broken.iter_mut().skip(whole.len() / 3).take(400) {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&path, broken).unwrap();
+    let running = Running::start(file(path, AtEnd::Stop));
+    running.wait_for("its end", |state| !matches!(state, SourceState::Connecting | SourceState::Live { .. }));
+    let frames_in = running.count("frames_in");
+    assert!((10..60).contains(&frames_in), "{frames_in} frames");
+}
+
+#[test]
+fn an_absurd_size_is_refused_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip(folder.path(), "wide.mkv", "width=9000,height=16,framerate=30/1", 5, "matroskamux");
+    let running = Running::start(file(path, AtEnd::Stop));
+    running.wait_for("the refusals", |_| running.count("frames_refused") + running.count("lost_broken") > 0);
+    assert_eq!(running.count("frames_in"), 0);
+}
+
+#[test]
+fn nobody_there_is_said_within_a_second_and_tried_again() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let running = Running::start(Config::new(Source::Uri(format!("rtsp://127.0.0.1:{port}/main"))));
+    let lost = |state: &SourceState| matches!(state, SourceState::Lost { cause: LossCause::Unreachable, .. });
+    assert!(running.wait_for("lost", lost) < Duration::from_secs(1));
+    running.wait_for("three attempts", |_| running.count("connects") >= 3);
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let config = RtspConfig { port, ..RtspConfig::loopback(320, 240, 30) };
+    let error = RtspServer::start(config, SystemClock::shared()).err().expect("the port is taken");
+    assert!(error.to_string().contains(&port.to_string()), "{error}");
+}
