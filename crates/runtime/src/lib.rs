@@ -1,4 +1,4 @@
 //! The actors and their wiring: ingest, telemetry, tiles, prompts, assemble, locate, fuse, publish, control, web.
 
-pub mod ingest;
-pub mod rtsp_server;
+pub mod telemetry;
+pub mod tiles;
