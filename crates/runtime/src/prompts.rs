@@ -1,0 +1,330 @@
+//! What the operator wants followed.
+//!
+//! One actor is the sole writer of the prompt set, so that the page, the REST interface and a MAVLink ground station
+//! cannot disagree. Every click names the frame the operator saw: by the time it arrives the drone has moved on, and the
+//! pixel means something only in that frame. A click that cannot be placed is refused with a sentence that says what to do.
+
+pub mod config;
+pub mod error;
+pub mod frame_index;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use smgeo_flow::SharedClock;
+use smgeo_geo::{self as geo, Pixel};
+use smgeo_messages::{FrameId, Prompt, PromptSet, PromptSource, TargetId};
+use tokio::sync::watch;
+
+pub use config::PromptsConfig;
+pub use error::PromptError;
+pub use frame_index::{FrameIndex, SeenFrame};
+
+use crate::control::Metrics;
+
+/// Requests that may wait for the actor: far more than operators click, far less than a flood.
+const MAILBOX_MAX: usize = 64;
+
+/// Starts following the object under a pixel of the frame the operator saw. Answers with the prompt as accepted.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<Prompt, PromptError>")]
+pub struct Follow {
+    /// The frame the operator saw.
+    pub frame: FrameId,
+    /// The pixel in that frame.
+    pub click: Pixel<geo::Frame>,
+    /// What the operator calls the object.
+    pub label: Option<String>,
+}
+
+/// Starts following the object under a point of the picture, where the sender knows neither the frame nor its size.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<Prompt, PromptError>")]
+pub struct FollowPoint {
+    /// The point as fractions of width and height, 0 to 1 from the top left.
+    pub fraction: [f64; 2],
+    /// How long ago the picture that the operator saw was captured, as well as that is known.
+    pub shown_ago: Duration,
+    /// What the operator calls the object.
+    pub label: Option<String>,
+}
+
+/// Says anew where a target is: the search begins again from there.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<Prompt, PromptError>")]
+pub struct Move {
+    /// The target.
+    pub target: TargetId,
+    /// The frame the operator saw.
+    pub frame: FrameId,
+    /// The pixel in that frame.
+    pub click: Pixel<geo::Frame>,
+}
+
+/// Changes what the operator calls a target; its search goes on.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<Prompt, PromptError>")]
+pub struct Rename {
+    /// The target.
+    pub target: TargetId,
+    /// The new name; none takes it away.
+    pub label: Option<String>,
+}
+
+/// Stops following a target. Answers with the prompt it had.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "Result<Prompt, PromptError>")]
+pub struct Delete {
+    /// The target.
+    pub target: TargetId,
+}
+
+/// Asks for everything that is followed.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "PromptSet")]
+pub struct List;
+
+/// Holds the prompt set and is its only writer.
+pub struct Prompts {
+    config: PromptsConfig,
+    clock: SharedClock,
+    frames: FrameIndex,
+    metrics: Metrics,
+    set: watch::Sender<PromptSet>,
+    target_next: u32,
+}
+
+impl Prompts {
+    /// Makes the actor. `set` is where the prompt set is published; `frames` holds every frame an operator can have seen.
+    pub fn new(
+        config: PromptsConfig,
+        clock: SharedClock,
+        frames: FrameIndex,
+        metrics: Metrics,
+        set: watch::Sender<PromptSet>,
+    ) -> Self {
+        Self { config, clock, frames, metrics, set, target_next: 1 }
+    }
+
+    fn follow(&mut self, follow: Follow) -> Result<Prompt, PromptError> {
+        let seen = self.frame_of(follow.frame)?;
+        self.add(&seen, follow.click, follow.label, PromptSource::Exact)
+    }
+
+    fn follow_point(&mut self, point: &FollowPoint) -> Result<Prompt, PromptError> {
+        let [x, y] = point.fraction;
+        if !(0.0..=1.0).contains(&x) || !(0.0..=1.0).contains(&y) {
+            return Err(PromptError::OutsidePicture { x, y });
+        }
+        let shown = self.clock.now().minus(point.shown_ago);
+        let seen = self.frames.shown_at(shown).ok_or(PromptError::NoVideo)?;
+        self.check_age(&seen)?;
+        // The last column's outer edge is still the last column.
+        let inside = |fraction: f64, size_px: u32| (fraction * f64::from(size_px)).min(f64::from(size_px) - 0.5);
+        let click = Pixel::new(inside(x, seen.width_px), inside(y, seen.height_px));
+        self.add(&seen, click, point.label.clone(), PromptSource::AssumedFrame)
+    }
+
+    fn add(
+        &mut self,
+        seen: &SeenFrame,
+        click: Pixel<geo::Frame>,
+        label: Option<String>,
+        source: PromptSource,
+    ) -> Result<Prompt, PromptError> {
+        inside(seen, click)?;
+        let label = self.checked_label(label)?;
+        let limit = self.config.targets_max;
+        if self.set.borrow().targets.len() >= limit {
+            return Err(PromptError::TooMany { limit });
+        }
+        let prompt = Prompt {
+            target: TargetId(self.target_next),
+            revision: 1,
+            frame: seen.id,
+            frame_captured: seen.captured,
+            click,
+            label,
+            source,
+            created: self.clock.now(),
+        };
+        self.target_next += 1;
+        self.publish(|targets| targets.push(prompt.clone()));
+        tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "target followed");
+        Ok(prompt)
+    }
+
+    fn relocate(&mut self, relocate: &Move) -> Result<Prompt, PromptError> {
+        let before = self.prompt_of(relocate.target)?;
+        let seen = self.frame_of(relocate.frame)?;
+        inside(&seen, relocate.click)?;
+        let prompt = Prompt {
+            revision: before.revision + 1,
+            frame: seen.id,
+            frame_captured: seen.captured,
+            click: relocate.click,
+            source: PromptSource::Exact,
+            created: self.clock.now(),
+            ..before
+        };
+        self.replace(prompt.clone());
+        tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "target moved");
+        Ok(prompt)
+    }
+
+    fn rename(&mut self, rename: Rename) -> Result<Prompt, PromptError> {
+        let prompt = Prompt { label: self.checked_label(rename.label)?, ..self.prompt_of(rename.target)? };
+        self.replace(prompt.clone());
+        Ok(prompt)
+    }
+
+    fn delete(&mut self, target: TargetId) -> Result<Prompt, PromptError> {
+        let prompt = self.prompt_of(target)?;
+        self.publish(|targets| targets.retain(|kept| kept.target != target));
+        tracing::info!(target_id = %target, "target deleted");
+        Ok(prompt)
+    }
+
+    fn prompt_of(&self, target: TargetId) -> Result<Prompt, PromptError> {
+        let set = self.set.borrow();
+        set.get(target).cloned().ok_or_else(|| PromptError::UnknownTarget {
+            target,
+            known: set.targets.iter().map(|prompt| prompt.target.to_string()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    fn frame_of(&self, frame: FrameId) -> Result<SeenFrame, PromptError> {
+        let newest = self.frames.newest().ok_or(PromptError::NoVideo)?;
+        let Some(seen) = self.frames.find(frame) else {
+            let newest = newest.id;
+            return Err(if frame > newest {
+                PromptError::FrameUnknown { frame, newest }
+            } else {
+                PromptError::FrameGone { frame, newest, limit: self.config.frame_age_max() }
+            });
+        };
+        self.check_age(&seen)?;
+        Ok(seen)
+    }
+
+    fn check_age(&self, seen: &SeenFrame) -> Result<(), PromptError> {
+        let limit = self.config.frame_age_max();
+        if self.clock.now().since(seen.captured) <= limit {
+            return Ok(());
+        }
+        let newest = self.frames.newest().map_or(seen.id, |newest| newest.id);
+        Err(PromptError::FrameGone { frame: seen.id, newest, limit })
+    }
+
+    fn checked_label(&self, label: Option<String>) -> Result<Option<Arc<str>>, PromptError> {
+        let Some(label) = label else { return Ok(None) };
+        let label = label.trim();
+        let limit = self.config.label_chars_max;
+        if label.chars().count() > limit || label.chars().any(char::is_control) {
+            return Err(PromptError::BadLabel { limit });
+        }
+        Ok((!label.is_empty()).then(|| Arc::from(label)))
+    }
+
+    fn replace(&mut self, prompt: Prompt) {
+        self.publish(|targets| {
+            if let Some(slot) = targets.iter_mut().find(|slot| slot.target == prompt.target) {
+                *slot = prompt;
+            }
+        });
+    }
+
+    fn publish(&mut self, change: impl FnOnce(&mut Vec<Prompt>)) {
+        self.set.send_modify(|set| {
+            let mut targets = set.targets.to_vec();
+            change(&mut targets);
+            set.targets = targets.into();
+            set.revision += 1;
+        });
+    }
+
+    /// Counts an answer, by its outcome.
+    fn counted<T>(&self, answer: Result<T, PromptError>) -> Result<T, PromptError> {
+        match &answer {
+            Ok(_) => self.metrics.items("prompts", "accepted").inc(),
+            Err(error) => self.metrics.errors("prompts", error.code()).inc(),
+        }
+        answer
+    }
+}
+
+/// Refuses a click outside its frame. Written so that NaN is outside.
+fn inside(seen: &SeenFrame, click: Pixel<geo::Frame>) -> Result<(), PromptError> {
+    let (width_px, height_px) = (seen.width_px, seen.height_px);
+    let (x, y) = (click.x, click.y);
+    if (0.0..f64::from(width_px)).contains(&x) && (0.0..f64::from(height_px)).contains(&y) {
+        return Ok(());
+    }
+    Err(PromptError::OutsideFrame { x, y, width_px, height_px })
+}
+
+impl Actor for Prompts {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_MAX);
+    }
+}
+
+impl Handler<Follow> for Prompts {
+    type Result = Result<Prompt, PromptError>;
+
+    fn handle(&mut self, message: Follow, _: &mut Self::Context) -> Self::Result {
+        let answer = self.follow(message);
+        self.counted(answer)
+    }
+}
+
+impl Handler<FollowPoint> for Prompts {
+    type Result = Result<Prompt, PromptError>;
+
+    fn handle(&mut self, message: FollowPoint, _: &mut Self::Context) -> Self::Result {
+        let answer = self.follow_point(&message);
+        self.counted(answer)
+    }
+}
+
+impl Handler<Move> for Prompts {
+    type Result = Result<Prompt, PromptError>;
+
+    fn handle(&mut self, message: Move, _: &mut Self::Context) -> Self::Result {
+        let answer = self.relocate(&message);
+        self.counted(answer)
+    }
+}
+
+impl Handler<Rename> for Prompts {
+    type Result = Result<Prompt, PromptError>;
+
+    fn handle(&mut self, message: Rename, _: &mut Self::Context) -> Self::Result {
+        let answer = self.rename(message);
+        self.counted(answer)
+    }
+}
+
+impl Handler<Delete> for Prompts {
+    type Result = Result<Prompt, PromptError>;
+
+    fn handle(&mut self, message: Delete, _: &mut Self::Context) -> Self::Result {
+        let answer = self.delete(message.target);
+        self.counted(answer)
+    }
+}
+
+impl Handler<List> for Prompts {
+    type Result = MessageResult<List>;
+
+    fn handle(&mut self, _: List, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.set.borrow().clone())
+    }
+}
+
+#[cfg(test)]
+#[path = "prompts/tests.rs"]
+mod tests;
