@@ -1,0 +1,153 @@
+// Live video on a canvas, and the id of the frame that is on it.
+//
+// The access units are the camera's own; WebCodecs decodes them. Every unit comes with the id of its frame, the decoder
+// hands the unit's timestamp through, and so a click knows exactly which frame the operator saw. A browser without
+// WebCodecs (or a page without a secure context) gets snapshots, which name their frame too.
+
+import { socketUrl } from './link.js';
+import { codecOf, parseVideoMessage } from './h264.js';
+
+const RECONNECT_MS = 500;
+/** So many decoder errors without a picture in between: the browser cannot decode this video. */
+const ERRORS_MAX = 5;
+/** Pictures a decoder may hold back; older entries are of units it has dropped. */
+const PENDING_MAX = 64;
+const SNAPSHOT_EVERY_MS = 200;
+
+export class Video extends EventTarget {
+  /** `picture` is the canvas; it takes the size of the video. */
+  constructor(picture) {
+    super();
+    this.picture = picture;
+    this.context = picture.getContext('2d', { alpha: false });
+    /** What is on the canvas: {frame, capturedUs, width, height}, or null. */
+    this.shown = null;
+    this.waiting = null;
+    this.errors = 0;
+    this.draw = this.draw.bind(this);
+    requestAnimationFrame(this.draw);
+    if ('VideoDecoder' in window) this.connect();
+    else this.fallBack('this browser has no WebCodecs here');
+  }
+
+  connect() {
+    const socket = new WebSocket(socketUrl('/ws/video'));
+    socket.binaryType = 'arraybuffer';
+    this.socket = socket;
+    this.pending = new Map();
+    this.codec = null;
+    socket.onmessage = (event) => this.take(parseVideoMessage(event.data));
+    socket.onclose = () => {
+      this.stopDecoder();
+      if (!this.snapshots) setTimeout(() => this.connect(), RECONNECT_MS);
+    };
+  }
+
+  /** Gives one unit to the decoder. The daemon begins with a key frame, also after it has dropped units. */
+  take(message) {
+    if (message.key) this.configure(codecOf(message.unit));
+    if (this.decoder?.state !== 'configured') {
+      this.acknowledge(message.sequence);
+      return;
+    }
+    let timestamp = message.capturedUs;
+    while (this.pending.has(timestamp)) timestamp += 1;
+    this.pending.set(timestamp, message);
+    if (this.pending.size > PENDING_MAX) this.pending.delete(this.pending.keys().next().value);
+    const type = message.key ? 'key' : 'delta';
+    try {
+      this.decoder.decode(new EncodedVideoChunk({ type, timestamp, data: message.unit }));
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  configure(codec) {
+    if (!codec || (codec === this.codec && this.decoder?.state === 'configured')) return;
+    this.stopDecoder();
+    this.codec = codec;
+    const decoder = new VideoDecoder({ output: (frame) => this.decoded(frame), error: (error) => this.fail(error) });
+    this.decoder = decoder;
+    try {
+      decoder.configure({ codec, optimizeForLatency: true });
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  decoded(frame) {
+    const message = this.pending.get(frame.timestamp);
+    this.pending.delete(frame.timestamp);
+    if (!message) {
+      frame.close();
+      return;
+    }
+    this.errors = 0;
+    this.acknowledge(message.sequence);
+    const { displayWidth: width, displayHeight: height } = frame;
+    this.show(frame, { frame: message.frame, capturedUs: message.capturedUs, width, height });
+  }
+
+  /** Tells the daemon how far we are, so that it never sends more than a second ahead. */
+  acknowledge(sequence) {
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    this.socket.send(JSON.stringify({ decoded: sequence, queue: this.decoder?.decodeQueueSize ?? 0 }));
+  }
+
+  /** A stream that cannot be decoded is asked for again from a key frame on. */
+  fail(error) {
+    this.errors += 1;
+    console.warn('video not decoded', error);
+    if (this.errors > ERRORS_MAX) this.fallBack(`the video cannot be decoded here (${this.codec})`);
+    this.socket?.close();
+  }
+
+  stopDecoder() {
+    if (this.decoder && this.decoder.state !== 'closed') this.decoder.close();
+    this.decoder = null;
+  }
+
+  /** Keeps the newest picture for the next repaint; one that was never painted is let go. */
+  show(image, about) {
+    this.waiting?.image.close();
+    this.waiting = { image, about };
+  }
+
+  draw() {
+    requestAnimationFrame(this.draw);
+    if (!this.waiting) return;
+    const { image, about } = this.waiting;
+    this.waiting = null;
+    if (this.picture.width !== about.width || this.picture.height !== about.height) {
+      this.picture.width = about.width;
+      this.picture.height = about.height;
+    }
+    this.context.drawImage(image, 0, 0, about.width, about.height);
+    image.close();
+    this.shown = about;
+    this.dispatchEvent(new Event('shown'));
+  }
+
+  fallBack(reason) {
+    if (this.snapshots) return;
+    this.snapshots = true;
+    this.dispatchEvent(new CustomEvent('fallback', { detail: reason }));
+    this.fetchSnapshots();
+  }
+
+  async fetchSnapshots() {
+    for (;;) {
+      await this.fetchSnapshot().catch(() => {}); // A lost picture shows by its age.
+      await new Promise((resolve) => setTimeout(resolve, SNAPSHOT_EVERY_MS));
+    }
+  }
+
+  async fetchSnapshot() {
+    const answer = await fetch('/api/v1/snapshot.jpg', { cache: 'no-store' });
+    if (!answer.ok) return;
+    const frame = Number(answer.headers.get('x-smgeo-frame'));
+    const capturedUs = Number(answer.headers.get('x-smgeo-captured-clock-us'));
+    const image = await createImageBitmap(await answer.blob());
+    this.show(image, { frame, capturedUs, width: image.width, height: image.height });
+  }
+}

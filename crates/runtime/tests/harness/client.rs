@@ -1,0 +1,137 @@
+//! A client in a few lines: HTTP with any header a test wants to send, and WebSockets with JSON.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long a test waits for something that must come.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Is an answer over HTTP.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Returns the constant word of a refusal.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
+/// Sends bytes as they are and reads until the server closes.
+pub async fn raw(address: &str, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    // A server that refuses may reset the connection after its answer.
+    let _ = timeout(WAIT_MAX, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: answer[end + 4..].to_vec() }
+}
+
+/// Sends a request with headers of the test's choice.
+pub async fn request(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        text.push_str(&format!("host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    raw(address, format!("{text}\r\n{body}").as_bytes()).await
+}
+
+pub async fn get(address: &str, path: &str) -> Answer {
+    request(address, "GET", path, &[], "").await
+}
+
+/// Sends a JSON body.
+pub async fn send(address: &str, method: &str, path: &str, body: &Value) -> Answer {
+    request(address, method, path, &[("content-type", "application/json")], &body.to_string()).await
+}
+
+/// Is an open WebSocket.
+pub struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket {
+    pub async fn open(address: &str, path: &str) -> Self {
+        let (stream, _) = tokio_tungstenite::connect_async(format!("ws://{address}{path}")).await.unwrap();
+        Self { stream }
+    }
+
+    /// Opens a socket, if the server has a seat.
+    pub async fn try_open(address: &str, path: &str) -> Option<Self> {
+        let opened = tokio_tungstenite::connect_async(format!("ws://{address}{path}")).await;
+        opened.ok().map(|(stream, _)| Self { stream })
+    }
+
+    pub async fn say(&mut self, message: &Value) {
+        self.say_text(message.to_string()).await;
+    }
+
+    pub async fn say_text(&mut self, text: String) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Returns the next message of one type; others are passed over.
+    pub async fn hear(&mut self, kind: &str) -> Value {
+        loop {
+            if let Message::Text(text) = self.next().await {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                if message["type"] == kind {
+                    return message;
+                }
+            }
+        }
+    }
+
+    pub async fn hear_binary(&mut self) -> Vec<u8> {
+        loop {
+            if let Message::Binary(bytes) = self.next().await {
+                return bytes.to_vec();
+            }
+        }
+    }
+
+    /// Returns how the server closed, whatever came before.
+    pub async fn closing(&mut self) -> Option<CloseFrame> {
+        loop {
+            match timeout(WAIT_MAX, self.stream.next()).await.expect("the server closes") {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Message {
+        timeout(WAIT_MAX, self.stream.next()).await.expect("a message comes").expect("the socket is open").unwrap()
+    }
+}

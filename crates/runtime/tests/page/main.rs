@@ -1,0 +1,158 @@
+//! The page in a real browser: what an operator sees, clicks and must never be shown.
+
+mod browser;
+mod feed;
+#[path = "../harness/mod.rs"]
+mod harness;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use browser::{Browser, Tab};
+use feed::{FIRST, Feed, PICTURES};
+use harness::{HEIGHT_PX, Harness, WIDTH_PX, place_of};
+use serde_json::json;
+
+/// A page has so long to come up on a loaded machine.
+const START_MAX: Duration = Duration::from_secs(20);
+/// From a click to its track.
+const TRACK_MAX: Duration = Duration::from_secs(3);
+/// From the loss of something to its sign on the page.
+const ALARM_MAX: Duration = Duration::from_secs(4);
+
+/// Reads the number that is painted into the picture, and the id of the frame that the page believes it shows.
+const WATCH: &str = r#"
+    window.painted = () => {
+        const context = document.getElementById('picture').getContext('2d');
+        let number = 0;
+        for (let bit = 0; bit < 7; bit += 1) number = number * 2 + (context.getImageData(10 + bit * 14, 10, 1, 1).data[0] > 128 ? 1 : 0);
+        return number;
+    };
+    window.addEventListener('pointerdown', () => { window.pressed = [window.smgeo.shown().frame, window.painted()]; }, { capture: true });
+"#;
+
+#[actix_rt::test]
+async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
+    let Some(browser) = Browser::launch().await else {
+        println!("skipped: the page test needs chromium (apt install chromium)");
+        return;
+    };
+    let server = Rc::new(Harness::start());
+    server.health.part("camera").ok();
+    let feed = Feed::start(server.clone());
+    let mut tab = browser.open(&format!("http://{}/", server.address), WATCH).await;
+
+    video_moves_and_every_picture_has_the_id_of_its_frame(&mut tab).await;
+    a_click_means_the_frame_that_was_shown_and_its_track_appears_at_the_right_place(&mut tab, &server).await;
+    keyboard_and_touch_follow_too(&mut tab, &server).await;
+    the_map_shows_tiles_the_drone_and_the_targets(&mut tab, &server).await;
+    a_target_is_moved_and_deleted_from_its_card(&mut tab, &server).await;
+    what_stands_still_is_marked_as_old_and_comes_back(&mut tab, &feed).await;
+    a_browser_without_webcodecs_gets_pictures(&browser, &server).await;
+    nothing_is_asked_of_anyone_else(&tab, &server);
+    a_daemon_that_is_gone_is_announced(&mut tab, &server).await;
+}
+
+async fn video_moves_and_every_picture_has_the_id_of_its_frame(tab: &mut Tab) {
+    tab.until("window.smgeo && window.smgeo.shown()", START_MAX).await;
+    let mut frames = Vec::new();
+    for _ in 0..12 {
+        let pair = tab.eval("[window.smgeo.shown().frame, window.painted()]").await;
+        let (frame, painted) = (pair[0].as_u64().unwrap(), pair[1].as_u64().unwrap());
+        assert_eq!((frame - FIRST) % PICTURES, painted, "frame {frame}");
+        frames.push(frame);
+        tokio::time::sleep(Duration::from_millis(70)).await;
+    }
+    assert!(frames.windows(2).all(|pair| pair[0] <= pair[1]), "{frames:?}");
+    assert!(frames[11] > frames[0] + 4, "{frames:?}");
+}
+
+async fn a_click_means_the_frame_that_was_shown_and_its_track_appears_at_the_right_place(
+    tab: &mut Tab,
+    server: &Harness,
+) {
+    let at = tab.point("#overlay", [0.3, 0.4]).await;
+    tab.click(at).await;
+    let took = tab.until("smgeo.targets().length === 1 && smgeo.targets()[0].state === 'locked'", TRACK_MAX).await;
+    println!("click to track on the page: {took:?}");
+    let prompt = server.prompt_set.borrow().targets[0].clone();
+    let (x, y) = (0.3 * f64::from(WIDTH_PX), 0.4 * f64::from(HEIGHT_PX));
+    assert!((prompt.click.x - x).abs() < 1.0 && (prompt.click.y - y).abs() < 1.0, "{:?}", prompt.click);
+    let pressed = tab.eval("window.pressed").await;
+    assert_eq!(json!([prompt.frame.0, (prompt.frame.0 - FIRST) % PICTURES]), pressed);
+    let [lat_deg, lon_deg] = place_of(prompt.click.x, prompt.click.y);
+    let place = format!("{lat_deg:.6}, {lon_deg:.6}");
+    assert_eq!(tab.eval("document.querySelector('.target .place').textContent").await, json!(place));
+    assert_eq!(tab.eval("document.querySelector('.target .ce90').textContent").await, json!("3.2 m"));
+}
+
+async fn keyboard_and_touch_follow_too(tab: &mut Tab, server: &Harness) {
+    tab.eval("document.getElementById('stage').focus()").await;
+    for key in ["ArrowRight", "ArrowRight", "ArrowDown", "Enter"] {
+        tab.press(key).await;
+    }
+    tab.until("smgeo.targets().length === 2", TRACK_MAX).await;
+    let by_key = server.prompt_set.borrow().targets[1].click;
+    assert_eq!((by_key.x, by_key.y), (352.0, 196.0));
+    let at = tab.point("#overlay", [0.75, 0.7]).await;
+    tab.tap(at).await;
+    tab.until("smgeo.targets().length === 3", TRACK_MAX).await;
+    let by_touch = server.prompt_set.borrow().targets[2].click;
+    assert!((by_touch.x - 480.0).abs() < 1.0 && (by_touch.y - 252.0).abs() < 1.0, "{by_touch:?}");
+}
+
+async fn the_map_shows_tiles_the_drone_and_the_targets(tab: &mut Tab, server: &Harness) {
+    tab.until("document.querySelectorAll('.target-mark').length === 3", START_MAX).await;
+    tab.until("document.querySelectorAll('.drone-mark').length === 1", START_MAX).await;
+    server.until("tiles are asked for", || server.tiles_served() > 0).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    tab.screenshot("following").await;
+}
+
+async fn a_target_is_moved_and_deleted_from_its_card(tab: &mut Tab, server: &Harness) {
+    tab.eval("document.querySelector('.target[data-target=\"1\"] .again').click()").await;
+    let at = tab.point("#overlay", [0.5, 0.25]).await;
+    tab.click(at).await;
+    server.until("the target is moved", || server.prompt_set.borrow().targets[0].revision == 2).await;
+    tab.eval("document.querySelector('.target[data-target=\"2\"] .delete').click()").await;
+    tab.until("smgeo.targets().length === 2 && document.querySelectorAll('.target').length === 2", TRACK_MAX).await;
+    tab.until("document.querySelectorAll('.target-mark').length === 2", TRACK_MAX).await;
+}
+
+async fn what_stands_still_is_marked_as_old_and_comes_back(tab: &mut Tab, feed: &Feed) {
+    feed.hold(true);
+    tab.until("!document.getElementById('video-banner').hidden", ALARM_MAX).await;
+    tab.until("document.getElementById('stage').classList.contains('stale')", ALARM_MAX).await;
+    tab.until("smgeo.targets().every((target) => target.state === 'stale')", ALARM_MAX).await;
+    let banner = tab.eval("document.getElementById('video-banner').textContent").await;
+    assert!(banner.as_str().unwrap().starts_with("NOT LIVE"), "{banner}");
+    tab.screenshot("stale").await;
+    feed.hold(false);
+    tab.until("document.getElementById('video-banner').hidden", ALARM_MAX).await;
+    tab.until("smgeo.targets().every((target) => target.state === 'locked')", ALARM_MAX).await;
+}
+
+async fn a_browser_without_webcodecs_gets_pictures(browser: &Browser, server: &Harness) {
+    server.show_picture(server.frames.newest().unwrap().id.0);
+    let mut tab = browser.open(&format!("http://{}/", server.address), "delete window.VideoDecoder;").await;
+    tab.until("window.smgeo && window.smgeo.shown() && smgeo.shown().width === 640", START_MAX).await;
+    tab.until("document.getElementById('toast').textContent.includes('still pictures')", ALARM_MAX).await;
+}
+
+fn nothing_is_asked_of_anyone_else(tab: &Tab, server: &Harness) {
+    let ours = |url: &String| {
+        url.contains(&server.address) || url.starts_with("data:") || url.starts_with("blob:") || url == "about:blank"
+    };
+    let foreign: Vec<&String> = tab.requests.iter().filter(|url| !ours(url)).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    // A tile outside the map is answered with 404, which the browser logs.
+    let complaints: Vec<&String> = tab.complaints.iter().filter(|text| !text.contains("/tiles/")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
+}
+
+async fn a_daemon_that_is_gone_is_announced(tab: &mut Tab, server: &Harness) {
+    server.handle.stop(false).await;
+    tab.until("!document.getElementById('alarm').hidden", ALARM_MAX).await;
+    tab.until("smgeo.targets().every((target) => target.state === 'stale')", ALARM_MAX).await;
+    tab.screenshot("cut-off").await;
+}
