@@ -4,4 +4,6 @@ pub mod control;
 pub mod ingest;
 pub mod prompts;
 pub mod rtsp_server;
+pub mod telemetry;
+pub mod tiles;
 pub mod web;

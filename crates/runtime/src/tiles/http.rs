@@ -1,0 +1,309 @@
+//! Tiles from a server (XYZ over HTTP), through an MBTiles file that caches them.
+//!
+//! The address is fixed by the configuration and redirects are off, so that no server can send us elsewhere. Only a 200
+//! with a picture that decodes is taken and cached; a 404 is an answer (`Missing`), everything else is a failure, tried
+//! again a few times with growing waits and then left to the circuit breaker. Meanwhile the cache goes on serving.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use smgeo_flow::SharedClock;
+use smgeo_geo::TileId;
+use tokio::runtime::Runtime;
+
+use super::{Breaker, DiskCache, EncodedTile, TileError, TileSource, TilesInfo, decode};
+
+/// The most bytes of an answer.
+const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+const TRIES: u32 = 3;
+const WAIT_FIRST: Duration = Duration::from_millis(200);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Says which server to ask, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// The address with `{z}`, `{x}`, `{y}` (or `{-y}` for rows from the south), and `{key}` where a key belongs.
+    pub url: String,
+    /// A file whose first line is the key; it appears in no log and no published record.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// The MBTiles file that keeps what was fetched.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
+    /// Time for one try, from connecting to the last byte.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: f64,
+    /// The smallest zoom to ask for.
+    #[serde(default)]
+    pub zoom_min: u8,
+    /// The largest zoom to ask for.
+    #[serde(default = "zoom_max")]
+    pub zoom_max: u8,
+    /// The date of the imagery, where its owner states one.
+    #[serde(default)]
+    pub date: Option<String>,
+    /// Who is to be credited.
+    #[serde(default)]
+    pub attribution: Option<String>,
+}
+
+impl HttpConfig {
+    /// Asks `url` with the defaults.
+    pub fn of(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            key_file: None,
+            cache: None,
+            timeout_s: timeout_s(),
+            zoom_min: 0,
+            zoom_max: zoom_max(),
+            date: None,
+            attribution: None,
+        }
+    }
+}
+
+fn timeout_s() -> f64 {
+    5.0
+}
+
+fn zoom_max() -> u8 {
+    22
+}
+
+/// Fetches tiles from a server and keeps them.
+pub struct HttpTiles {
+    info: TilesInfo,
+    // The address with its key; never shown.
+    template: String,
+    client: Client,
+    cache: Option<DiskCache>,
+    breaker: Mutex<Breaker>,
+    cache_errors: AtomicU64,
+    clock: SharedClock,
+    runtime: Option<Runtime>,
+}
+
+impl HttpTiles {
+    /// Checks the configuration and makes ready; asks the server nothing yet.
+    pub fn new(config: HttpConfig, clock: SharedClock) -> Result<Self, TileError> {
+        let name: Arc<str> = config.url.as_str().into();
+        let refused = |reason: &str| TileError::NotAStore { store: name.clone(), reason: reason.to_owned() };
+        let template = checked_template(&config, &refused)?;
+        if !(0.1..=60.0).contains(&config.timeout_s) {
+            return Err(refused("timeout_s must lie between 0.1 and 60"));
+        }
+        // Another part of the program may have chosen the provider already: then that one serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("smgeo/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(Duration::from_secs_f64(config.timeout_s))
+            .build()
+            .map_err(|error| refused(&format!("the HTTP client cannot start: {error}")))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("tiles-http")
+            .enable_all()
+            .build()
+            .map_err(|error| TileError::io(&name, &error))?;
+        let cache = config.cache.as_deref().map(|file| DiskCache::open(file, &name)).transpose()?;
+        let info = TilesInfo {
+            imagery: hex::encode(Sha256::digest(format!("{name} {:?}", config.date))).into(),
+            name,
+            date: config.date.map(Into::into),
+            attribution: config.attribution.map(Into::into),
+            bounds: None,
+            zoom_min: config.zoom_min,
+            zoom_max: config.zoom_max,
+        };
+        let breaker = Mutex::new(Breaker::default());
+        let cache_errors = AtomicU64::new(0);
+        Ok(Self { info, template, client, cache, breaker, cache_errors, clock, runtime: Some(runtime) })
+    }
+
+    /// Counts the times the disk cache could not be read or written; tiles flow on without it.
+    pub fn cache_errors(&self) -> u64 {
+        self.cache_errors.load(Ordering::Relaxed)
+    }
+
+    /// Counts the failures of the server in a row.
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.breaker().failures()
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cached(&self, tile: TileId) -> Option<EncodedTile> {
+        self.cache.as_ref()?.get(tile).unwrap_or_else(|_| {
+            self.cache_errors.fetch_add(1, Ordering::Relaxed);
+            None
+        })
+    }
+
+    fn keep(&self, tile: TileId, encoded: &EncodedTile) {
+        if self.cache.as_ref().is_some_and(|cache| cache.put(tile, encoded).is_err()) {
+            self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn fetched(&self, tile: TileId) -> Result<EncodedTile, TileError> {
+        if let Err(wait) = self.breaker().ask(self.clock.now()) {
+            let (store, failures) = (self.info.name.clone(), self.failures_in_a_row());
+            return Err(TileError::LeftAlone { tile, store, failures, wait_s: wait.as_secs_f64() });
+        }
+        let request =
+            Request { client: self.client.clone(), url: filled(&self.template, tile), tile, info: self.info.clone() };
+        let (done, answer) = std::sync::mpsc::sync_channel(1);
+        let runtime = self.runtime.as_ref().expect("the runtime lives until drop");
+        runtime.spawn(async move { done.send(request.answer_with_retries().await) });
+        let store = self.info.name.clone();
+        let cut_off = |_| TileError::Unreachable { tile, store, reason: "the request was cut off".to_owned() };
+        let result = answer.recv().map_err(cut_off).and_then(|result| result);
+        match &result {
+            Ok(_) | Err(TileError::Missing { .. }) => self.breaker().succeeded(),
+            Err(_) => self.breaker().failed(self.clock.now()),
+        }
+        result
+    }
+}
+
+impl Drop for HttpTiles {
+    fn drop(&mut self) {
+        // A runtime that is dropped waits for its tasks, and panics when dropped inside another runtime.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl TileSource for HttpTiles {
+    fn info(&self) -> &TilesInfo {
+        &self.info
+    }
+
+    fn encoded(&self, tile: TileId) -> Result<EncodedTile, TileError> {
+        if tile.z < self.info.zoom_min || tile.z > self.info.zoom_max {
+            return Err(TileError::Missing { tile, store: self.info.name.clone() });
+        }
+        if let Some(encoded) = self.cached(tile) {
+            return Ok(encoded);
+        }
+        let encoded = self.fetched(tile)?;
+        self.keep(tile, &encoded);
+        Ok(encoded)
+    }
+}
+
+struct Request {
+    client: Client,
+    url: String,
+    tile: TileId,
+    info: TilesInfo,
+}
+
+impl Request {
+    async fn answer_with_retries(self) -> Result<EncodedTile, TileError> {
+        let mut wait = WAIT_FIRST;
+        for _ in 1..TRIES {
+            match self.answer().await {
+                Err(error) if is_worth_another_try(&error) => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                result => return result,
+            }
+        }
+        self.answer().await
+    }
+
+    async fn answer(&self) -> Result<EncodedTile, TileError> {
+        let mut response = self.client.get(&self.url).send().await.map_err(|error| self.unreachable(error))?;
+        let refused = |answer: String| TileError::Refused { tile: self.tile, store: self.info.name.clone(), answer };
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::NO_CONTENT => {
+                return Err(TileError::Missing { tile: self.tile, store: self.info.name.clone() });
+            }
+            status => return Err(refused(status.to_string())),
+        }
+        let media_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("nothing");
+        if !media_type.starts_with("image/") {
+            return Err(refused(format!("with {media_type} instead of a picture")));
+        }
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            if body.len() + chunk.len() > BODY_BYTES_MAX {
+                let store = self.info.name.clone();
+                return Err(TileError::TooLarge { tile: self.tile, store, bytes_max: BODY_BYTES_MAX });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        self.proven(body.freeze())
+    }
+
+    /// Decodes once before anything is cached: what was cut short or is no picture must not come back from the disk.
+    fn proven(&self, body: Bytes) -> Result<EncodedTile, TileError> {
+        let encoded = EncodedTile::new(body, self.tile, &self.info.name)?;
+        decode(&encoded, self.tile, &self.info)?;
+        Ok(encoded)
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> TileError {
+        // The address in the error may hold the key.
+        let error = error.without_url();
+        let mut reason = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            reason = format!("{reason}: {inner}");
+            cause = inner.source();
+        }
+        TileError::Unreachable { tile: self.tile, store: self.info.name.clone(), reason }
+    }
+}
+
+fn is_worth_another_try(error: &TileError) -> bool {
+    match error {
+        TileError::Unreachable { .. } => true,
+        TileError::Refused { answer, .. } => answer.starts_with('5') || answer.starts_with("429"),
+        _ => false,
+    }
+}
+
+fn checked_template(config: &HttpConfig, refused: &dyn Fn(&str) -> TileError) -> Result<String, TileError> {
+    let url = &config.url;
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Err(refused("the address must begin with https:// or http://"));
+    }
+    let has_place =
+        ["{z}", "{x}"].iter().all(|part| url.contains(part)) && (url.contains("{y}") || url.contains("{-y}"));
+    if !has_place {
+        return Err(refused("the address must contain {z}, {x} and {y} (or {-y} where rows count from the south)"));
+    }
+    let Some(file) = &config.key_file else {
+        return if url.contains("{key}") { Err(refused("{key} needs key_file")) } else { Ok(url.clone()) };
+    };
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| refused(&format!("key_file {} cannot be read: {error}", file.display())))?;
+    Ok(url.replace("{key}", text.lines().next().unwrap_or_default().trim()))
+}
+
+fn filled(template: &str, tile: TileId) -> String {
+    template
+        .replace("{z}", &tile.z.to_string())
+        .replace("{x}", &tile.x.to_string())
+        .replace("{-y}", &tile.row_from_south().to_string())
+        .replace("{y}", &tile.y.to_string())
+}

@@ -1,0 +1,196 @@
+//! Makes tiles of an orthophoto.
+//!
+//! Each pixel of a tile averages the ground it covers, so that a finer picture does not flicker into a coarser tile.
+//! Tiles that the picture does not touch are not written; those it covers in part are black beyond it, and counted.
+
+use std::path::Path;
+
+use image::codecs::jpeg::JpegEncoder;
+use smgeo_geo::{TILE_PX, TileBounds, TileId, mercator};
+
+use super::raster::Raster;
+use super::{EncodedTile, Georeference, MbTilesWriter, PackStep, TileError, tiles_in};
+
+/// Quality of the JPEG tiles: above it files grow and networks see no difference.
+const JPEG_QUALITY: u8 = 92;
+/// The most source pixels averaged in a row per tile pixel.
+const SAMPLES_MAX: f64 = 16.0;
+/// Edge points by which the bounds of a turned picture are found.
+const EDGE_POINTS: u32 = 16;
+
+/// Says why an orthophoto cannot be imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrthoError {
+    /// The picture cannot be read.
+    #[error("{file} cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The picture's coordinate system is not known here.
+    #[error(
+        "{file} is in EPSG:{epsg}; EPSG:4326, 3857 and UTM (326xx, 327xx) are read: reproject it, for example with gdalwarp -t_srs EPSG:3857"
+    )]
+    System {
+        /// The file.
+        file: String,
+        /// The code found, 0 for none.
+        epsg: u16,
+    },
+    /// The picture's corner or scale is none.
+    #[error("the georeference of {file} has no usable corner and scale")]
+    Corner {
+        /// The file.
+        file: String,
+    },
+    /// The picture does not say where it lies.
+    #[error("{file} has no georeference: give its bounds as west,south,east,north in degrees")]
+    Nowhere {
+        /// The file.
+        file: String,
+    },
+    /// The bounds are none.
+    #[error("the bounds do not do: {0}")]
+    Bounds(String),
+    /// A part of the picture is damaged.
+    #[error("{file} is damaged")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What the decoder said.
+        #[source]
+        source: tiff::TiffError,
+    },
+    /// The tiles cannot be written.
+    #[error(transparent)]
+    Tiles(#[from] TileError),
+}
+
+/// Reports what an import made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Tiles written.
+    pub tiles: usize,
+    /// Of these, tiles that the picture covers only in part.
+    pub partial: usize,
+}
+
+/// Makes the tiles of `zoom` of the picture `file` and writes them into the MBTiles file `out`. `bounds` says where a picture
+/// without a georeference lies. `date` is the imagery's date, if known.
+pub fn import(
+    file: &Path,
+    bounds: Option<&TileBounds>,
+    zoom: u8,
+    out: &Path,
+    date: Option<&str>,
+    on_step: &mut dyn FnMut(PackStep),
+) -> Result<ImportReport, OrthoError> {
+    let name = file.display().to_string();
+    let mut raster = Raster::open(file)?;
+    let georeference = match (raster.georeference, bounds) {
+        (Some(georeference), _) => georeference,
+        (None, Some(bounds)) => Georeference::of_bounds(bounds, raster.width_px, raster.height_px)?,
+        (None, None) => return Err(OrthoError::Nowhere { file: name }),
+    };
+    let covered = covered(&georeference, raster.width_px, raster.height_px)
+        .ok_or_else(|| OrthoError::Corner { file: name.clone() })?;
+    let tiles = tiles_in(&covered, zoom).map_err(OrthoError::Bounds)?;
+    let mut writer = MbTilesWriter::open(out)?;
+    writer.describe(&name, "image/jpeg", &covered, zoom)?;
+    if let Some(date) = date {
+        writer.set("date", date)?;
+    }
+    let mut report = ImportReport { tiles: 0, partial: 0 };
+    let damaged = |source| OrthoError::Damaged { file: name.clone(), source };
+    for (done, tile) in tiles.iter().enumerate() {
+        let drawn = draw(&mut raster, &georeference, *tile).map_err(damaged)?;
+        if drawn.covered_px > 0 {
+            let encoded = jpeg(&drawn.rgb, *tile, writer.name())?;
+            writer.put([(*tile, &encoded)])?;
+            report.tiles += 1;
+            report.partial += usize::from(drawn.covered_px < (TILE_PX * TILE_PX) as usize);
+        }
+        on_step(PackStep { done: done + 1, missing: 0, total: tiles.len() });
+    }
+    Ok(report)
+}
+
+struct Drawn {
+    rgb: Vec<u8>,
+    covered_px: usize,
+}
+
+/// Draws one tile.
+fn draw(raster: &mut Raster, georeference: &Georeference, tile: TileId) -> Result<Drawn, tiff::TiffError> {
+    let (west_px, north_px) = tile.origin_px();
+    let place =
+        |x: f64, y: f64| mercator::lat_lon(west_px + x, north_px + y, tile.z).and_then(|at| georeference.pixel_of(at));
+    let mut drawn = Drawn { rgb: Vec::with_capacity((TILE_PX * TILE_PX * 3) as usize), covered_px: 0 };
+    for y in 0..TILE_PX {
+        for x in 0..TILE_PX {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let footprint = place(x, y).zip(place(x + 1.0, y)).zip(place(x, y + 1.0));
+            let colour = match footprint {
+                Some(((corner, right), below)) => averaged(raster, corner, right, below)?,
+                None => None,
+            };
+            drawn.covered_px += usize::from(colour.is_some());
+            drawn.rgb.extend(colour.unwrap_or_default());
+        }
+    }
+    Ok(drawn)
+}
+
+/// Averages the source pixels in the parallelogram that a tile pixel covers.
+fn averaged(
+    raster: &mut Raster,
+    corner: [f64; 2],
+    right: [f64; 2],
+    below: [f64; 2],
+) -> Result<Option<[u8; 3]>, tiff::TiffError> {
+    let along = [right[0] - corner[0], right[1] - corner[1]];
+    let down = [below[0] - corner[0], below[1] - corner[1]];
+    let steps = |side: [f64; 2]| side[0].hypot(side[1]).ceil().clamp(1.0, SAMPLES_MAX);
+    let (columns, rows) = (steps(along), steps(down));
+    let (mut sum, mut count) = ([0_u32; 3], 0_u32);
+    for row in 0..rows as u32 {
+        for column in 0..columns as u32 {
+            let (s, t) = ((f64::from(column) + 0.5) / columns, (f64::from(row) + 0.5) / rows);
+            let u = corner[0] + along[0] * s + down[0] * t;
+            let v = corner[1] + along[1] * s + down[1] * t;
+            if let Some(colour) = raster.colour(u.floor() as i64, v.floor() as i64)? {
+                sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += u32::from(value));
+                count += 1;
+            }
+        }
+    }
+    Ok((count > 0).then(|| sum.map(|sum| ((sum + count / 2) / count) as u8)))
+}
+
+/// Returns the bounds of the picture, by points along its edges.
+fn covered(georeference: &Georeference, width_px: u32, height_px: u32) -> Option<TileBounds> {
+    let (width, height) = (f64::from(width_px), f64::from(height_px));
+    let parts = (0..=EDGE_POINTS).map(|point| f64::from(point) / f64::from(EDGE_POINTS));
+    let edges = parts
+        .flat_map(|part| [(width * part, 0.0), (width * part, height), (0.0, height * part), (width, height * part)]);
+    let places: Vec<_> = edges.map(|(u, v)| georeference.place_of(u, v)).collect::<Option<_>>()?;
+    let least = |of: fn(&smgeo_geo::LatLon) -> f64| places.iter().map(of).fold(f64::INFINITY, f64::min);
+    let most = |of: fn(&smgeo_geo::LatLon) -> f64| places.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+    Some(TileBounds {
+        west_deg: least(|at| at.lon_deg()),
+        south_deg: least(|at| at.lat_deg()),
+        east_deg: most(|at| at.lon_deg()),
+        north_deg: most(|at| at.lat_deg()),
+    })
+}
+
+fn jpeg(rgb: &[u8], tile: TileId, store: &std::sync::Arc<str>) -> Result<EncodedTile, TileError> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
+        .encode(rgb, TILE_PX, TILE_PX, image::ExtendedColorType::Rgb8)
+        .map_err(|error| TileError::Corrupt { tile, store: store.clone(), reason: error.to_string() })?;
+    EncodedTile::new(bytes.into(), tile, store)
+}
