@@ -72,7 +72,7 @@ pub enum EarthError {
     Mgrs(String),
     /// An elevation or undulation grid that is not what its shape says.
     #[error(
-        "{values} values do not make a grid of {columns} x {rows} nodes: give one number a node (NaN for a void), at least 2 x 2, and a positive cell"
+        "{values} values do not make a grid of {columns} x {rows} nodes: one number each, 2 x 2 or more, cell above 0"
     )]
     Grid {
         /// Nodes in a row.

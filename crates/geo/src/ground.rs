@@ -12,8 +12,8 @@ use crate::{Camera, Covariance2, Frame, LocalFrame, Pixel, Pose, PoseSigma, Terr
 
 /// The ray is tipped by so many sigma.
 const TIPS: [f64; 3] = [3.0, 2.0, 1.0];
-/// Where tipped rays land further off than first order says by more than this, it is not believed. Against Monte Carlo over
-/// flat ground first order agrees at 1.10, its variance is 3 % short at 1.23 and 13 % at 1.6.
+/// Where tipped rays land further off than first order says by more than this, it is not believed. Against Monte Carlo
+/// over flat ground first order agrees at 1.10, its variance is 3 % short at 1.23 and 13 % at 1.6.
 const STRETCH_MAX: f64 = 1.15;
 
 /// The first meeting of a ray with the ground.

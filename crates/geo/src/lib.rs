@@ -4,6 +4,27 @@
 //! the ray meets the [`Terrain`] of a [`LocalFrame`] ([`RayGround`], with its [`Covariance2`]), the place lies in a
 //! [`TileWindow`] of map tiles, and what is found there is filtered by a [`KalmanTrack`].
 //!
+//! ```
+//! use smgeo_geo::*;
+//!
+//! let drone = Geodetic::from_msl(LatLon::new(25.1972, 55.2744)?, Altitude::from_m(130.0));
+//! let pose = Pose::from_euler(drone, Euler::from_deg(40.0, -35.0, 0.0));
+//! let camera = Camera::from_hfov(1280, 720, 1.1);
+//! let below = Altitude::<Msl>::from_m(10.0).to_ellipsoid(drone.at);
+//! let frame = LocalFrame::new(Geodetic { at: drone.at, height: below });
+//!
+//! let sight = Sight { frame: &frame, pose: &pose, camera: &camera, pixel: Pixel::new(700.0, 400.0) };
+//! let pose_sigma =
+//!     PoseSigma { yaw_rad: 0.03, pitch_rad: 0.01, roll_rad: 0.01, horizontal_m: 1.5, vertical_m: 2.5 };
+//! let sigma = SightSigma { pose: pose_sigma, pixel_px: 1.5, terrain_m: 2.0 };
+//! let seen = RayGround::cast(&sight, &sigma, &LevelGround::new(&frame, below)).expect("it looks down");
+//!
+//! let at = frame.geodetic_from(seen.point_enu)?.at;
+//! assert_eq!(grid::Mgrs::of(at)?.truncated(4).to_string(), "40RCN26248801");
+//! assert!(seen.covariance.circular_error_m(0.9) < 15.0);
+//! # Ok::<(), EarthError>(())
+//! ```
+//!
 //! # Conventions
 //!
 //! * Earth: WGS84. A height says in its type what it is above: [`Altitude<Msl>`] (EGM96) or [`Altitude<Ellipsoid>`].
