@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smgeo_flow::Clock;
+use smgeo_geo::grid::Mgrs;
 
 use crate::track::{Basis, Track, TrackState};
 
@@ -192,7 +193,7 @@ impl From<&crate::track::Estimate> for PositionV1 {
         Self {
             lat_deg: estimate.at.lat_deg(),
             lon_deg: estimate.at.lon_deg(),
-            mgrs: None,
+            mgrs: Mgrs::of(estimate.at).ok().map(|mgrs| mgrs.to_string()),
             ce90_m: estimate.ce90_m,
             covariance_ne_m2: [estimate.covariance.nn_m2(), estimate.covariance.ne_m2(), estimate.covariance.ee_m2()],
             velocity_ne_mps: estimate.velocity_ne_mps,

@@ -1,0 +1,100 @@
+//! The flight: what is true at every moment, and what the sensors make of it.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use smgeo_geo::{Camera, Pose, PoseSigma};
+use smgeo_runtime::film::FilmPlan;
+use smgeo_runtime::rtsp_server::{RtspConfig, Stream};
+use smgeo_world::flight::Flight;
+use smgeo_world::telemetry::{Sensor, SensorSigma};
+use smgeo_world::{Date, Day, Town};
+
+/// The video: 720p at 25 frames a second.
+const WIDTH_PX: u32 = 1280;
+const HEIGHT_PX: u32 = 720;
+const FPS: u32 = 25;
+const BITRATE_KBPS: u32 = 6_000;
+const HFOV_DEG: f64 = 62.0;
+
+/// Is a town, a day, and a flight over it that begins again after a period.
+#[derive(Clone)]
+pub struct FlightPlan {
+    /// What everything is drawn from.
+    pub seed: u64,
+    /// Seconds after which the flight begins again.
+    pub period_s: f64,
+    /// The town.
+    pub town: Arc<Town>,
+    /// The day of the flight; the map is of another.
+    pub day: Arc<Day>,
+    flight: Arc<Flight>,
+    sensor: Sensor,
+}
+
+impl FlightPlan {
+    /// Draws town, day and flight from a seed.
+    pub fn new(seed: u64, period_s: f64) -> anyhow::Result<Self> {
+        if !(period_s.is_finite() && (4.0..=3_600.0).contains(&period_s)) {
+            bail!("--period-s is {period_s}; it must be from 4 to 3600");
+        }
+        let town = Town::from_seed(seed);
+        let day = Day::new(&town, Date::from_seed(seed.wrapping_mul(2) + 1));
+        let flight = Arc::new(Flight::new(&town, seed));
+        let sensor = Sensor::new(seed, SensorSigma::default(), super::TELEMETRY_HZ);
+        Ok(Self { seed, period_s, town, day, flight, sensor })
+    }
+
+    /// The date of the map.
+    pub fn map_date(&self) -> Date {
+        Date::from_seed(self.seed.wrapping_mul(2))
+    }
+
+    /// The camera, as it truly is.
+    pub fn camera(&self) -> Camera {
+        Camera::from_hfov(WIDTH_PX, HEIGHT_PX, HFOV_DEG.to_radians())
+    }
+
+    /// The camera's true pose at a time since the start, seconds.
+    pub fn pose(&self, t_s: f64) -> Pose {
+        self.flight.pose(self.folded(t_s))
+    }
+
+    /// Pose and velocity as the sensors tell them in sample `index`, taken at `t_s`.
+    pub fn measured(&self, t_s: f64, index: u64) -> (Pose, [f64; 3]) {
+        let backwards = t_s.rem_euclid(self.period_s) > self.period_s / 2.0;
+        let velocity = self.flight.velocity_ned(self.folded(t_s));
+        (self.sensor.measured(&self.pose(t_s), index), velocity.map(|part| if backwards { -part } else { part }))
+    }
+
+    /// The sensors' stated accuracy.
+    pub fn sigma(&self) -> PoseSigma {
+        self.sensor.sigma().total()
+    }
+
+    /// How the film is made.
+    pub fn film(&self) -> FilmPlan {
+        FilmPlan { width_px: WIDTH_PX, height_px: HEIGHT_PX, fps: FPS, bitrate_kbps: BITRATE_KBPS }
+    }
+
+    /// How the film is streamed.
+    pub fn rtsp(&self) -> RtspConfig {
+        RtspConfig { stream: Stream::Units, ..RtspConfig::loopback(WIDTH_PX, HEIGHT_PX, FPS) }
+    }
+
+    /// Pictures of one period.
+    pub fn frames(&self) -> u64 {
+        (self.period_s * f64::from(FPS)).round() as u64
+    }
+
+    /// The time of a picture of the film, seconds.
+    pub fn frame_s(&self, index: u64) -> f64 {
+        index as f64 / f64::from(FPS)
+    }
+
+    /// Out for half a period and back on the same path, so that the end meets the start.
+    fn folded(&self, t_s: f64) -> f64 {
+        let phase = t_s.rem_euclid(self.period_s);
+        phase.min(self.period_s - phase)
+    }
+}

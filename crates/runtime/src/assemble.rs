@@ -1,0 +1,253 @@
+//! From a followed pixel to a question: the pose at the capture time, the ray on the ground, the window to search, and the
+//! crop the network sees.
+//!
+//! With a pose the crop is laid north up at the map's scale over the terrain, and the window follows from the ray and
+//! its uncertainty. Without one the crop is a square of the frame and the window is the configured area, if there is one: the
+//! search goes on, wider, and says so.
+
+mod config;
+mod crop;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use smgeo_engine::EncoderImage;
+use smgeo_engine::rectify::{Picture, Pyramid};
+use smgeo_flow::latest::{Put, Take};
+use smgeo_flow::{Fault, SharedClock, Stage};
+use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, SightSigma, TileId};
+use smgeo_messages::{
+    Followed, FollowedTarget, Frame, PoseUsed, Query, QueryBatch, RayFix, Sight, Telemetry,
+};
+use tokio::sync::watch;
+
+use crate::camera::Lens;
+use crate::telemetry::{PoseAt, PoseBuffer};
+use crate::terrain::{Ground, GroundSource};
+use crate::web::DroneView;
+
+pub use config::Config;
+use crop::Crop;
+use window::Windows;
+
+/// Is how long one step waits for a frame.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Telemetry samples taken in at one step at most: a burst may not hold up a frame.
+const TELEMETRY_A_STEP: usize = 256;
+
+/// Is what the stage is connected to.
+#[derive(Clone)]
+pub struct Ends {
+    /// Frames with the pixel of every target.
+    pub followed: Take<Followed>,
+    /// What the vehicle says.
+    pub telemetry: Receiver<Telemetry>,
+    /// Questions out; the newest frame's win.
+    pub queries: Put<QueryBatch>,
+    /// The tiles needed soon, nearest first.
+    pub ahead: watch::Sender<Arc<[TileId]>>,
+    /// Where the drone is and what it sees, for the map; none while telemetry gives no pose.
+    pub drone: watch::Sender<Option<DroneView>>,
+}
+
+/// Is the stage: followed frames in, questions out.
+pub struct Assemble {
+    config: Config,
+    clock: SharedClock,
+    lens: Lens,
+    windows: Windows,
+    poses: PoseBuffer,
+    ground: GroundSource,
+    ends: Ends,
+}
+
+/// Is the camera over the ground at one frame.
+struct Scene {
+    camera: Camera,
+    at: PoseAt,
+    used: PoseUsed,
+    ground: Arc<Ground>,
+}
+
+impl Assemble {
+    /// Makes the stage. `zoom` is that of the map tiles.
+    pub fn new(
+        config: Config,
+        clock: SharedClock,
+        lens: Lens,
+        zoom: u8,
+        poses: PoseBuffer,
+        ground: GroundSource,
+        ends: Ends,
+    ) -> Self {
+        let windows = Windows::new(&config, zoom);
+        Self { config, clock, lens, windows, poses, ground, ends }
+    }
+
+    fn take_telemetry(&mut self) {
+        let now = self.clock.now();
+        for sample in self.ends.telemetry.try_iter().take(TELEMETRY_A_STEP) {
+            // What is refused is counted by the buffer, by cause.
+            let _ = self.poses.put(&sample, now);
+        }
+    }
+
+    fn assemble(&mut self, followed: &Followed) -> QueryBatch {
+        let frame = &followed.frame;
+        let scene = self.scene(frame);
+        self.look(frame, &scene);
+        let mut batch = QueryBatch {
+            frame: frame.id,
+            captured: frame.captured,
+            queries: Vec::with_capacity(followed.targets.len()),
+            unseen: Vec::new(),
+            no_pose: scene.as_ref().err().cloned(),
+        };
+        if followed.targets.is_empty() {
+            return batch;
+        }
+        let (width_px, height_px) = (frame.width_px as usize, frame.height_px as usize);
+        let pyramid = Pyramid::new(Picture { rgb: &frame.bytes, width_px, height_px });
+        for target in &followed.targets {
+            let id = target.prompt.target;
+            let query = match target.sight {
+                Sight::Lost(reason) => Err(reason),
+                Sight::At { .. } if frame.frozen => Err("the video stands still"),
+                Sight::At { pixel, sigma_px } => self.query(frame, &scene, &pyramid, target, (pixel, sigma_px)),
+            };
+            match query {
+                Ok(query) => batch.queries.push(query),
+                Err(reason) => batch.unseen.push((id, reason)),
+            }
+        }
+        batch
+    }
+
+    /// Puts the camera over the ground at the frame's capture time, or says what stands in the way.
+    fn scene(&mut self, frame: &Frame) -> Result<Scene, Arc<str>> {
+        let at = self.poses.pose_at(frame.captured).map_err(|why| Arc::from(why.to_string()))?;
+        if let Some(suspicion) = at.suspicion {
+            return Err(Arc::from(suspicion.to_string()));
+        }
+        let ground = self.ground.around(at.pose.position.at).map_err(|why| Arc::from(why.to_string()))?;
+        let told = self.poses.field_of_view_at(frame.captured).map(|told| told.horizontal_rad);
+        let camera = self.lens.camera(frame.width_px, frame.height_px, told);
+        let used = PoseUsed { pose: at.pose, sigma: at.sigma, telemetry_age: at.age };
+        Ok(Scene { camera, at, used, ground })
+    }
+
+    fn query(
+        &self,
+        frame: &Frame,
+        scene: &Result<Scene, Arc<str>>,
+        pyramid: &Pyramid,
+        target: &FollowedTarget,
+        (pixel, sigma_px): (Pixel<geo::Frame>, f64),
+    ) -> Result<Query, &'static str> {
+        let ray = match scene {
+            Ok(scene) => Some(scene.cast(pixel, sigma_px).ok_or("its ray does not meet the ground")?),
+            Err(_) => None,
+        };
+        let (crop, window) = match (scene, &ray) {
+            (Ok(scene), Some((ground, fix))) => {
+                (Crop::rectified(scene, ground, self.windows.zoom(), fix.at), self.windows.around(fix)?)
+            }
+            _ => (Crop::raw(frame, pixel), self.windows.area().ok_or("no telemetry, and no area is configured")?),
+        };
+        let rgb = pyramid.crop(|x, y| crop.frame_from_crop(x, y));
+        let click = crop.click();
+        let image = EncoderImage::query(&rgb, (click.x as f32, click.y as f32)).map_err(|_| "the click left its crop")?;
+        Ok(Query {
+            target: target.prompt.target,
+            revision: target.prompt.revision,
+            frame: frame.id,
+            captured: frame.captured,
+            pixel,
+            image,
+            click,
+            rectified: ray.is_some(),
+            window,
+            pose: scene.as_ref().ok().map(|scene| scene.used.clone()),
+            ray: ray.map(|(_, fix)| fix),
+        })
+    }
+
+    /// Tells where the drone is, and which tiles will be needed.
+    fn look(&mut self, frame: &Frame, scene: &Result<Scene, Arc<str>>) {
+        let Ok(scene) = scene else {
+            self.ends.drone.send_replace(None);
+            return;
+        };
+        if let Some(centre) = scene.centre() {
+            let velocity = scene.at.velocity_ned_mps.unwrap_or_default();
+            self.ends.ahead.send_replace(self.windows.ahead(centre, velocity, self.config.ahead_s));
+        }
+        self.ends.drone.send_replace(Some(scene.drone(frame)));
+    }
+}
+
+impl Stage for Assemble {
+    fn name(&self) -> &'static str {
+        "assemble"
+    }
+
+    fn step(&mut self) -> Result<(), Fault> {
+        let followed = self.ends.followed.take(POLL_INTERVAL);
+        self.take_telemetry();
+        if let Some(followed) = followed {
+            let batch = self.assemble(&followed);
+            self.ends.queries.put(batch);
+        }
+        Ok(())
+    }
+}
+
+impl Scene {
+    fn cast(&self, pixel: Pixel<geo::Frame>, sigma_px: f64) -> Option<(RayGround, RayFix)> {
+        let sight =
+            geo::Sight { frame: &self.ground.frame, pose: &self.used.pose, camera: &self.camera, pixel };
+        let sigma = SightSigma { pose: self.used.sigma, pixel_px: sigma_px, terrain_m: self.ground.sigma_m };
+        let ground = RayGround::cast(&sight, &sigma, &*self.ground.terrain)?;
+        let at = self.ground.frame.geodetic_from(ground.point_enu).ok()?.at;
+        let fix = RayFix { at, covariance: ground.covariance, range_m: ground.range_m };
+        Some((ground, fix))
+    }
+
+    fn centre(&self) -> Option<LatLon> {
+        let middle = Pixel::new(f64::from(self.camera.width_px) / 2.0, f64::from(self.camera.height_px) / 2.0);
+        self.place(middle)
+    }
+
+    fn place(&self, pixel: Pixel<geo::Frame>) -> Option<LatLon> {
+        let view = self.used.pose.view(&self.ground.frame);
+        let point = geo::intersect(view.eye_enu_m, view.ray_enu(&self.camera, pixel), &*self.ground.terrain)?;
+        Some(self.ground.frame.geodetic_from(point.enu_m).ok()?.at)
+    }
+
+    fn footprint(&self) -> Vec<LatLon> {
+        let (right, below) = (f64::from(self.camera.width_px), f64::from(self.camera.height_px));
+        let corners = [(0.0, 0.0), (right, 0.0), (right, below), (0.0, below)];
+        // A footprint that lacks a corner has no shape that could be drawn.
+        corners.into_iter().map(|(x, y)| self.place(Pixel::new(x, y))).collect::<Option<_>>().unwrap_or_default()
+    }
+
+    fn drone(&self, frame: &Frame) -> DroneView {
+        let position = self.used.pose.position;
+        let over = self.ground.frame.enu_from(position);
+        let camera = self.used.pose.euler();
+        DroneView {
+            captured: frame.captured,
+            at: position.at,
+            altitude_msl_m: over.z,
+            height_ground_m: self.ground.terrain.height_m(over.x, over.y).map(|ground_m| over.z - ground_m),
+            heading_rad: None,
+            camera_azimuth_rad: camera.yaw_rad,
+            camera_depression_rad: -camera.pitch_rad,
+            footprint: self.footprint(),
+            telemetry_age: self.used.telemetry_age,
+        }
+    }
+}

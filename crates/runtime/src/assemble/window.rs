@@ -1,0 +1,87 @@
+//! Which tiles to search, and which will be needed next.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use nalgebra::Vector3;
+use smgeo_engine::TILE_PX;
+use smgeo_geo::{Altitude, Geodetic, LatLon, LocalFrame, TileId, TileWindow, mercator};
+use smgeo_messages::RayFix;
+
+use super::Config;
+
+/// The object itself, and as much around it as the network looks at, metres to each side.
+const SURROUNDINGS_M: f64 = 40.0;
+
+/// Tiles asked for ahead at one time at most: more than can be encoded before the flight has changed.
+const AHEAD_TILES_MAX: usize = 128;
+
+/// Chooses windows at one zoom.
+pub struct Windows {
+    zoom: u8,
+    tiles_min: u32,
+    tiles_max: u32,
+    sigmas: f64,
+    area: Option<TileWindow>,
+}
+
+impl Windows {
+    /// Takes what it needs of the settings; an area larger than the largest window is cut to its middle.
+    pub fn new(config: &Config, zoom: u8) -> Self {
+        let area = config.area_deg.and_then(|[west, south, east, north]| {
+            let corners = [LatLon::new(south, west).ok()?, LatLon::new(north, east).ok()?];
+            let whole = TileWindow::holding(&corners, zoom)?;
+            let (columns, rows) =
+                (whole.columns().min(config.window_tiles_max), whole.rows().min(config.window_tiles_max));
+            TileWindow::around(whole.centre(), zoom, columns, rows).ok()
+        });
+        Self {
+            zoom,
+            tiles_min: config.window_tiles_min,
+            tiles_max: config.window_tiles_max,
+            sigmas: config.window_sigmas,
+            area,
+        }
+    }
+
+    /// The zoom of the tiles.
+    pub fn zoom(&self) -> u8 {
+        self.zoom
+    }
+
+    /// The window for a target without a ray.
+    pub fn area(&self) -> Option<TileWindow> {
+        self.area
+    }
+
+    /// The window around a ray's answer; refuses where the ray says less than the largest window holds.
+    pub fn around(&self, ray: &RayFix) -> Result<TileWindow, &'static str> {
+        let scale = mercator::metres_per_px(ray.at, self.zoom);
+        let reach_m = self.sigmas * ray.covariance.ellipse().semi_major_m + SURROUNDINGS_M;
+        let reach_px = reach_m / scale.east.min(scale.north);
+        // The ray may fall anywhere in its tile, so one tile more than the reach covers it to both sides.
+        let tiles = (2.0 * reach_px / TILE_PX as f64).ceil() + 1.0;
+        if !tiles.is_finite() || tiles > f64::from(self.tiles_max) + 1.0 {
+            return Err("its ray is too uncertain for the largest search window");
+        }
+        let tiles = (tiles as u32).clamp(self.tiles_min, self.tiles_max);
+        TileWindow::around(ray.at, self.zoom, tiles, tiles).map_err(|_| "its search window leaves the map")
+    }
+
+    /// The tiles around the gaze now and where it will be, nearest in time first.
+    pub fn ahead(&self, centre: LatLon, velocity_ned_mps: [f64; 3], ahead_s: f64) -> Arc<[TileId]> {
+        let frame = LocalFrame::new(Geodetic { at: centre, height: Altitude::from_m(0.0) });
+        let [north_mps, east_mps, _] = velocity_ned_mps;
+        let mut seen = HashSet::new();
+        let mut tiles = Vec::new();
+        for step in 0..=2 {
+            let after_s = ahead_s * f64::from(step) / 2.0;
+            let shift = Vector3::new(east_mps * after_s, north_mps * after_s, 0.0);
+            let Ok(place) = frame.geodetic_from(shift) else { continue };
+            let Ok(window) = TileWindow::around(place.at, self.zoom, self.tiles_max, self.tiles_max) else { continue };
+            tiles.extend(window.tiles().filter(|tile| seen.insert(*tile)));
+        }
+        tiles.truncate(AHEAD_TILES_MAX);
+        tiles.into()
+    }
+}

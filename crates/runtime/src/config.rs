@@ -1,0 +1,228 @@
+//! The configuration file: one table for each component, checked before anything starts.
+//!
+//! Configuration picks variants and numbers; the graph itself is code, in [`crate::wiring`]. Unknown keys are errors, and every error
+//! names the file, the key and the way out. Relative paths are relative to the file they stand in.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::prompts::PromptsConfig;
+use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig};
+use crate::telemetry::{PoseConfig, Signing};
+use crate::tiles::TilesConfig;
+use crate::web::WebConfig;
+use crate::{assemble, camera, follow, fuse, ingest, locate, terrain};
+
+/// Is the whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who this is.
+    #[serde(default)]
+    pub drone: DroneConfig,
+    /// Where the video comes from.
+    pub ingest: ingest::Config,
+    /// Where telemetry comes from; without it the search is wide.
+    #[serde(default)]
+    pub telemetry: Option<TelemetryConfig>,
+    /// How telemetry becomes poses.
+    #[serde(default)]
+    pub pose: PoseConfig,
+    /// The lens.
+    #[serde(default)]
+    pub camera: camera::Config,
+    /// The ground.
+    #[serde(default)]
+    pub terrain: terrain::Config,
+    /// The map.
+    pub tiles: TilesConfig,
+    /// The network.
+    pub engine: EngineConfig,
+    /// How pixels are followed from frame to frame.
+    #[serde(default)]
+    pub follow: follow::Config,
+    /// How questions are put.
+    #[serde(default)]
+    pub assemble: assemble::Config,
+    /// How answers are read.
+    #[serde(default)]
+    pub locate: locate::Config,
+    /// How answers become tracks.
+    #[serde(default)]
+    pub fuse: fuse::Config,
+    /// What operators may ask for.
+    #[serde(default)]
+    pub prompts: PromptsConfig,
+    /// Where tracks go.
+    #[serde(default)]
+    pub publish: PublishConfig,
+    /// The page and its interface.
+    #[serde(default)]
+    pub web: WebConfig,
+}
+
+/// Says who this is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DroneConfig {
+    /// The drone's name in everything that is published: letters, digits, `-` and `_`.
+    pub name: String,
+}
+
+impl Default for DroneConfig {
+    fn default() -> Self {
+        Self { name: "drone-1".to_owned() }
+    }
+}
+
+/// Says where telemetry comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TelemetryConfig {
+    /// A MAVLink 2 link.
+    Mavlink(MavlinkConfig),
+    /// A recorded log beside a recorded video.
+    Log {
+        /// The NDJSON file.
+        path: PathBuf,
+    },
+}
+
+/// Describes a MAVLink link.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MavlinkConfig {
+    /// `udpin:HOST:PORT`, `udpout:HOST:PORT` or `serial:DEVICE:BAUD`.
+    pub address: String,
+    /// The vehicle's system id; the first one heard if not given.
+    #[serde(default)]
+    pub system_id: Option<u8>,
+    /// Whether positions count only while GPS_RAW_INT tells a fix.
+    #[serde(default)]
+    pub needs_gps_fix: bool,
+    /// From measurement to arrival, for messages whose clock is not known, milliseconds.
+    #[serde(default = "delay_ms")]
+    pub delay_ms: u64,
+    /// One standard deviation of that, milliseconds.
+    #[serde(default = "delay_ms")]
+    pub delay_sigma_ms: u64,
+    /// The one address that is listened to.
+    #[serde(default)]
+    pub only: Option<std::net::IpAddr>,
+    /// How messages are signed.
+    #[serde(default)]
+    pub signing: Option<Signing>,
+    /// Answers as a MAVLink camera, so that a ground control station can click.
+    #[serde(default)]
+    pub camera: Option<CameraConfig>,
+}
+
+fn delay_ms() -> u64 {
+    20
+}
+
+/// Names the network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineConfig {
+    /// The package's folder.
+    pub package: PathBuf,
+    /// Threads the network may use; all physical cores if not given.
+    #[serde(default)]
+    pub threads: Option<std::num::NonZeroUsize>,
+}
+
+/// Says where tracks go, besides the page.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PublishConfig {
+    /// The fleet bus.
+    pub zenoh: Option<ZenohConfig>,
+    /// A file.
+    pub ndjson: Option<NdjsonConfig>,
+}
+
+/// Says what is wrong with a configuration file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration {} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML, or has an unknown key or a wrong type.
+    #[error("the configuration {} is wrong: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what would be right.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value cannot be used.
+    #[error("the configuration {} cannot be used: {problem}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key, its value and what it must be.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file. Nothing is opened but the file itself.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        config.anchor(path.parent().unwrap_or(Path::new(".")));
+        config.check().map_err(|problem| ConfigError::Value { path: path.to_owned(), problem })?;
+        Ok(config)
+    }
+
+    /// Makes relative paths relative to the file's folder.
+    fn anchor(&mut self, folder: &Path) {
+        let anchor = |path: &mut PathBuf| *path = folder.join(&*path);
+        anchor(&mut self.engine.package);
+        if let ingest::Source::File(file) = &mut self.ingest.source {
+            anchor(&mut file.path);
+        }
+        if let terrain::Config::Terrarium { path, .. } = &mut self.terrain {
+            anchor(path);
+        }
+        if let Some(TelemetryConfig::Log { path }) = &mut self.telemetry {
+            anchor(path);
+        }
+        if let Some(ndjson) = &mut self.publish.ndjson {
+            anchor(&mut ndjson.file);
+        }
+        if !self.tiles.source.contains("://") {
+            self.tiles.source = folder.join(&self.tiles.source).display().to_string();
+        }
+        if let Some(cache) = &mut self.tiles.cache {
+            anchor(cache);
+        }
+    }
+
+    /// Checks every number that can be checked with nothing opened.
+    pub fn check(&self) -> Result<(), String> {
+        let name = &self.drone.name;
+        let sound = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(sound) {
+            return Err(format!("drone.name is {name:?}; it must be 1 to 64 letters, digits, '-' and '_'"));
+        }
+        self.camera.build()?;
+        self.follow.check()?;
+        self.assemble.check()?;
+        self.locate.check()?;
+        self.fuse.check()?;
+        self.web.check().map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,355 @@
+//! From answers to a position: a track per target, gated, aged, and honest about what it rests on.
+//!
+//! The network confirms a position several times a second, but consecutive frames err alike: their errors are counted as one
+//! independent measurement per [`Config::correlation_s`], or the track would become sure of a shared mistake. An answer far
+//! from the track is not averaged in; it is set aside, and when several set-aside answers agree with each other the track is begun
+//! anew there. Silence is an answer too: without confirmation a track goes from locked to coasting, its uncertainty
+//! grows, and after [`Config::coasting_s`] it is lost and gives no position.
+
+mod hypothesis;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use serde::{Deserialize, Serialize};
+use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
+use smgeo_geo::{self as geo, Pixel};
+use smgeo_messages::{
+    Basis, Detection, Estimate, Evidence, Found, FrameId, Outcome, Prompt, PromptSet, Provenance, RayFix, TargetId, Track,
+    TrackState,
+};
+use tokio::sync::{broadcast, watch};
+
+use hypothesis::{Hypothesis, Verdict};
+
+/// Is how long one step waits for evidence.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Sets how evidence becomes a track.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Answers below this probability are no confirmation, 0 to 1.
+    pub score_min: f64,
+    /// Confirmations before a track counts as locked.
+    pub confirmations_min: u32,
+    /// A track is locked only while its CE90 is at most this, metres.
+    pub locked_ce90_m_max: f64,
+    /// A track is locked only while its last confirmation is at most this old, seconds.
+    pub locked_age_s_max: f64,
+    /// A track without confirmation for this long is lost, seconds.
+    pub coasting_s: f64,
+    /// Errors of frames closer than this are taken as the same error, seconds.
+    pub correlation_s: f64,
+    /// How fast the variance of a confirmed position grows, m²/s, so that an old error is not believed for ever.
+    pub creep_m2_s: f64,
+    /// How fast the uncertainty of an unconfirmed position grows, m/s, one standard deviation.
+    pub drift_mps: f64,
+    /// One standard deviation of how far the imagery itself may lie off, metres; added to every CE90.
+    pub map_sigma_m: f64,
+    /// A track is published at least this often, seconds.
+    pub publish_interval_s_max: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            score_min: 0.15,
+            confirmations_min: 3,
+            locked_ce90_m_max: 25.0,
+            locked_age_s_max: 2.0,
+            coasting_s: 10.0,
+            correlation_s: 1.0,
+            creep_m2_s: 0.02,
+            drift_mps: 0.5,
+            map_sigma_m: 0.5,
+            publish_interval_s_max: 0.5,
+        }
+    }
+}
+
+impl Config {
+    /// Checks the numbers and returns a sentence that says which to change.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("fuse.locked_ce90_m_max", self.locked_ce90_m_max),
+            ("fuse.locked_age_s_max", self.locked_age_s_max),
+            ("fuse.coasting_s", self.coasting_s),
+            ("fuse.correlation_s", self.correlation_s),
+            ("fuse.publish_interval_s_max", self.publish_interval_s_max),
+        ];
+        for (key, value) in positive {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(format!("{key} is {value}; it must be more than 0"));
+            }
+        }
+        let not_negative = [
+            ("fuse.creep_m2_s", self.creep_m2_s),
+            ("fuse.drift_mps", self.drift_mps),
+            ("fuse.map_sigma_m", self.map_sigma_m),
+        ];
+        for (key, value) in not_negative {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("{key} is {value}; it must be 0 or more"));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.score_min) {
+            return Err(format!("fuse.score_min is {}; it must be from 0 to 1", self.score_min));
+        }
+        if self.coasting_s < self.locked_age_s_max {
+            return Err("fuse.coasting_s is less than fuse.locked_age_s_max; a track coasts after it was locked".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Is the stage: evidence in, tracks out.
+pub struct Fuse {
+    config: Config,
+    clock: SharedClock,
+    prompts: watch::Receiver<PromptSet>,
+    evidence: Receiver<Evidence>,
+    tracks: broadcast::Sender<Arc<Track>>,
+    targets: BTreeMap<TargetId, Target>,
+    prompts_revision: u64,
+}
+
+/// Is what is known of one target.
+struct Target {
+    prompt: Prompt,
+    hypothesis: Option<Hypothesis>,
+    frame: FrameId,
+    captured: Stamp,
+    pixel: Option<Pixel<geo::Frame>>,
+    ray: Option<RayFix>,
+    telemetry_age: Option<Duration>,
+    reason: Option<&'static str>,
+    fixes: u64,
+    begun: Stamp,
+    published: Option<Stamp>,
+    provenance: Option<Arc<Provenance>>,
+}
+
+impl Fuse {
+    /// Makes the stage from its two ends and the prompts.
+    pub fn new(
+        config: Config,
+        clock: SharedClock,
+        prompts: watch::Receiver<PromptSet>,
+        evidence: Receiver<Evidence>,
+        tracks: broadcast::Sender<Arc<Track>>,
+    ) -> Self {
+        Self { config, clock, prompts, evidence, tracks, targets: BTreeMap::new(), prompts_revision: u64::MAX }
+    }
+
+    /// Begins tracks for new prompts, begins moved ones anew, and drops those that nobody wants any more.
+    fn follow_prompts(&mut self) {
+        let set = self.prompts.borrow_and_update().clone();
+        if set.revision == self.prompts_revision {
+            return;
+        }
+        self.prompts_revision = set.revision;
+        self.targets.retain(|target, _| set.get(*target).is_some());
+        for prompt in set.targets.iter() {
+            let known = self.targets.get(&prompt.target).map(|target| target.prompt.revision);
+            if known != Some(prompt.revision) {
+                self.targets.insert(prompt.target, Target::new(prompt.clone(), self.clock.now()));
+            }
+        }
+    }
+
+    fn take_in(&mut self, evidence: Evidence) -> Option<TargetId> {
+        match evidence {
+            Evidence::Answered(detection) => {
+                let id = detection.target;
+                let target = self.targets.get_mut(&id)?;
+                if target.prompt.revision != detection.revision || detection.captured < target.captured {
+                    return None;
+                }
+                target.take_in(&self.config, detection);
+                Some(id)
+            }
+            Evidence::Unseen { target: id, frame, captured, reason } => {
+                let target = self.targets.get_mut(&id)?;
+                if captured < target.captured {
+                    return None;
+                }
+                target.unseen(frame, captured, reason);
+                Some(id)
+            }
+        }
+    }
+
+    fn publish(&mut self, id: TargetId) {
+        let now = self.clock.now();
+        if let Some(target) = self.targets.get_mut(&id) {
+            let track = target.track(&self.config, now);
+            target.published = Some(now);
+            // No receiver is no fault: a ground station may come later.
+            let _ = self.tracks.send(Arc::new(track));
+        }
+    }
+
+    /// Publishes what has been silent for too long, so that a state that worsens with time is seen to worsen.
+    fn publish_silent(&mut self) {
+        let now = self.clock.now();
+        let silence = Duration::from_secs_f64(self.config.publish_interval_s_max);
+        let due: Vec<TargetId> = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.published.is_none_or(|at| now.since(at) >= silence))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.publish(id);
+        }
+    }
+}
+
+impl Stage for Fuse {
+    fn name(&self) -> &'static str {
+        "fuse"
+    }
+
+    fn step(&mut self) -> Result<(), Fault> {
+        self.follow_prompts();
+        if let Ok(evidence) = self.evidence.recv_timeout(POLL_INTERVAL) {
+            if let Some(target) = self.take_in(evidence) {
+                self.publish(target);
+            }
+        }
+        self.publish_silent();
+        Ok(())
+    }
+}
+
+impl Target {
+    fn new(prompt: Prompt, now: Stamp) -> Self {
+        Self {
+            frame: prompt.frame,
+            captured: prompt.frame_captured,
+            prompt,
+            hypothesis: None,
+            pixel: None,
+            ray: None,
+            telemetry_age: None,
+            reason: Some("waiting for the first answer"),
+            fixes: 0,
+            begun: now,
+            published: None,
+            provenance: None,
+        }
+    }
+
+    fn take_in(&mut self, config: &Config, detection: Detection) {
+        self.frame = detection.frame;
+        self.captured = detection.captured;
+        self.pixel = Some(detection.pixel);
+        self.telemetry_age = detection.telemetry_age;
+        self.ray = detection.ray;
+        self.provenance = Some(detection.provenance);
+        self.reason = match detection.outcome {
+            Outcome::NotFound(reason) => Some(reason),
+            Outcome::NoMap { .. } => Some("the map has no tiles there"),
+            Outcome::Found(found) if found.score < config.score_min => Some("no clear match on the map"),
+            Outcome::Found(found) => self.confirm(config, &found),
+        };
+    }
+
+    /// Lets an answer act on the hypothesis and returns why it did not confirm it, if it did not.
+    fn confirm(&mut self, config: &Config, found: &Found) -> Option<&'static str> {
+        let verdict = match &mut self.hypothesis {
+            Some(hypothesis) => hypothesis.weigh(config, found, self.captured),
+            None => Hypothesis::new(config, found, self.captured).map(|begun| {
+                self.hypothesis = Some(begun);
+                Verdict::Confirmed
+            }),
+        };
+        match verdict {
+            Ok(Verdict::Confirmed) => {
+                self.fixes += 1;
+                None
+            }
+            Ok(Verdict::SetAside) => Some("an answer far from the track was set aside"),
+            Ok(Verdict::BegunAnew) => {
+                self.fixes = 1;
+                Some("begun anew: the network keeps pointing elsewhere")
+            }
+            Err(_) => Some("an answer that is no number was refused"),
+        }
+    }
+
+    fn unseen(&mut self, frame: FrameId, captured: Stamp, reason: &'static str) {
+        self.frame = frame;
+        self.captured = captured;
+        self.reason = Some(reason);
+        self.pixel = None;
+        self.ray = None;
+    }
+
+    fn track(&self, config: &Config, now: Stamp) -> Track {
+        let confirmation_age = self.hypothesis.as_ref().map(|hypothesis| now.since(hypothesis.confirmed));
+        let mapped = self.hypothesis.as_ref().and_then(|hypothesis| hypothesis.estimate(config, now).ok());
+        let state = self.state(config, now, mapped.as_ref(), confirmation_age);
+        let estimate = match state {
+            TrackState::Locked | TrackState::Coasting => mapped,
+            TrackState::Searching => self.ray.as_ref().map(by_ray),
+            TrackState::Lost => None,
+        };
+        Track {
+            target: self.prompt.target,
+            revision: self.prompt.revision,
+            label: self.prompt.label.clone(),
+            state,
+            reason: if state == TrackState::Locked { None } else { self.reason.or(Some("unconfirmed")) },
+            frame: self.frame,
+            captured: self.captured,
+            published: now,
+            estimate,
+            pixel: self.pixel,
+            ray: self.ray.as_ref().map(|ray| (ray.at, ray.covariance)),
+            confirmation_age: self.hypothesis.as_ref().map(|hypothesis| self.captured.since(hypothesis.confirmed)),
+            telemetry_age: self.telemetry_age,
+            fixes: self.fixes,
+            provenance: self.provenance.clone(),
+        }
+    }
+
+    fn state(&self, config: &Config, now: Stamp, mapped: Option<&Estimate>, age: Option<Duration>) -> TrackState {
+        let age_s = age.map(|age| age.as_secs_f64());
+        let begun_s = now.since(self.begun).as_secs_f64();
+        match (mapped, age_s) {
+            (Some(estimate), Some(age_s)) => {
+                let confirmed = self.hypothesis.as_ref().is_some_and(|h| h.confirmations >= config.confirmations_min);
+                let sharp = estimate.ce90_m <= config.locked_ce90_m_max;
+                match (confirmed, age_s) {
+                    (_, age_s) if age_s > config.coasting_s => TrackState::Lost,
+                    (true, age_s) if age_s <= config.locked_age_s_max && sharp => TrackState::Locked,
+                    (true, _) => TrackState::Coasting,
+                    (false, _) => TrackState::Searching,
+                }
+            }
+            // A ray from a frame long past is no position for now.
+            _ if now.since(self.captured).as_secs_f64() > config.coasting_s && begun_s > config.coasting_s => {
+                TrackState::Lost
+            }
+            _ => TrackState::Searching,
+        }
+    }
+}
+
+fn by_ray(ray: &RayFix) -> Estimate {
+    Estimate {
+        at: ray.at,
+        velocity_ne_mps: [0.0; 2],
+        covariance: ray.covariance,
+        ce90_m: ray.covariance.circular_error_m(0.9),
+        basis: Basis::Ray,
+        bounds_deg: None,
+        score: None,
+    }
+}

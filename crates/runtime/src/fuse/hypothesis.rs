@@ -1,0 +1,129 @@
+//! One belief about where a target is, and what makes it give way to another.
+
+use nalgebra::{Vector2, Vector3};
+use smgeo_flow::Stamp;
+use smgeo_geo::{Altitude, Covariance2, EarthError, Geodetic, KalmanTrack, LatLon, LocalFrame, Motion};
+use smgeo_messages::{Basis, Estimate, Found};
+
+use super::Config;
+
+/// Answers within this part of the innovation's distribution are taken in.
+const GATE_PART: f64 = 0.99;
+
+/// This many set-aside answers that agree with each other overturn the belief.
+const ASIDE_TO_OVERTURN: usize = 5;
+
+/// Set-aside answers older than this, in seconds, agree with nothing.
+const ASIDE_AGE_S_MAX: f64 = 5.0;
+
+/// Is a position with its history.
+pub struct Hypothesis {
+    frame: LocalFrame,
+    filter: KalmanTrack,
+    /// The capture time of the last answer that was taken in.
+    pub confirmed: Stamp,
+    /// Answers taken in so far.
+    pub confirmations: u32,
+    aside: Vec<(Stamp, Found)>,
+    bounds_deg: [f64; 4],
+    score: f64,
+}
+
+/// Says what an answer did to the belief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It agreed and was taken in.
+    Confirmed,
+    /// It lay too far off and was kept aside.
+    SetAside,
+    /// It was the last of several that agree elsewhere: the belief begins anew there.
+    BegunAnew,
+}
+
+impl Hypothesis {
+    /// Begins with one answer, which counts as its first confirmation.
+    pub fn new(config: &Config, found: &Found, captured: Stamp) -> Result<Self, EarthError> {
+        Ok(Self {
+            frame: LocalFrame::new(Geodetic { at: found.at, height: Altitude::from_m(0.0) }),
+            filter: at_rest(config, Vector2::zeros(), found.covariance)?,
+            confirmed: captured,
+            confirmations: 1,
+            aside: Vec::new(),
+            bounds_deg: found.bounds_deg,
+            score: found.score,
+        })
+    }
+
+    /// Weighs an answer against the belief.
+    pub fn weigh(&mut self, config: &Config, found: &Found, captured: Stamp) -> Result<Verdict, EarthError> {
+        let elapsed_s = captured.since(self.confirmed).as_secs_f64();
+        let offset_ne_m = self.offset_ne_m(found.at);
+        let mut filter = self.filter;
+        filter.predict(elapsed_s)?;
+        if !filter.gate(offset_ne_m, found.covariance, GATE_PART)?.passes() {
+            return self.set_aside(config, found, captured);
+        }
+        // Frames close in time err alike: together they may weigh as much as one frame per correlation time.
+        let inflation = (config.correlation_s / elapsed_s.max(1e-3)).max(1.0);
+        filter.update(offset_ne_m, found.covariance.scaled(inflation)?)?;
+        self.filter = filter;
+        self.confirmed = captured;
+        self.confirmations += 1;
+        self.aside.clear();
+        self.bounds_deg = found.bounds_deg;
+        self.score = found.score;
+        Ok(Verdict::Confirmed)
+    }
+
+    /// Says where the target is at `now`, if it has not moved since the last confirmation more than it may.
+    pub fn estimate(&self, config: &Config, now: Stamp) -> Result<Estimate, EarthError> {
+        let unconfirmed_s = now.since(self.confirmed).as_secs_f64();
+        let mut filter = self.filter;
+        filter.predict(unconfirmed_s)?;
+        let spread_m2 = config.map_sigma_m.powi(2) + (config.drift_mps * unconfirmed_s).powi(2);
+        let own = filter.position_covariance()?;
+        let covariance = Covariance2::new(own.nn_m2() + spread_m2, own.ne_m2(), own.ee_m2() + spread_m2)?;
+        let velocity = filter.velocity_ne_m_s();
+        Ok(Estimate {
+            at: self.lat_lon(filter.position_ne_m())?,
+            velocity_ne_mps: [velocity.x, velocity.y],
+            ce90_m: covariance.circular_error_m(0.9),
+            covariance,
+            basis: Basis::Map,
+            bounds_deg: Some(self.bounds_deg),
+            score: Some(self.score),
+        })
+    }
+
+    fn set_aside(&mut self, config: &Config, found: &Found, captured: Stamp) -> Result<Verdict, EarthError> {
+        self.aside.retain(|(at, _)| captured.since(*at).as_secs_f64() <= ASIDE_AGE_S_MAX);
+        self.aside.push((captured, found.clone()));
+        let mut agreeing = 0;
+        for (_, other) in &self.aside {
+            agreeing += usize::from(self.agree(config, other, found)?);
+        }
+        if agreeing < ASIDE_TO_OVERTURN {
+            return Ok(Verdict::SetAside);
+        }
+        *self = Self::new(config, found, captured)?;
+        Ok(Verdict::BegunAnew)
+    }
+
+    fn agree(&self, config: &Config, one: &Found, other: &Found) -> Result<bool, EarthError> {
+        let alone = at_rest(config, self.offset_ne_m(one.at), one.covariance)?;
+        Ok(alone.gate(self.offset_ne_m(other.at), other.covariance, GATE_PART)?.passes())
+    }
+
+    fn offset_ne_m(&self, at: LatLon) -> Vector2<f64> {
+        let enu = self.frame.enu_from(Geodetic { at, height: self.frame.origin().height });
+        Vector2::new(enu.y, enu.x)
+    }
+
+    fn lat_lon(&self, ne_m: Vector2<f64>) -> Result<LatLon, EarthError> {
+        Ok(self.frame.geodetic_from(Vector3::new(ne_m.y, ne_m.x, 0.0))?.at)
+    }
+}
+
+fn at_rest(config: &Config, ne_m: Vector2<f64>, covariance: Covariance2) -> Result<KalmanTrack, EarthError> {
+    KalmanTrack::new(ne_m, covariance, 0.0, Motion::Static { creep_m2_s: config.creep_m2_s })
+}

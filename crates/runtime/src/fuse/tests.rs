@@ -1,0 +1,213 @@
+//! The fusion, stepped by hand: what it says, and what it refuses to say.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use smgeo_engine::{Maps, Posterior};
+use smgeo_flow::{Clock, HandClock};
+use smgeo_geo::{Covariance2, LatLon, TileWindow};
+use smgeo_messages::PromptSource;
+
+use super::*;
+
+const TARGET: TargetId = TargetId(1);
+
+struct Bench {
+    clock: Arc<HandClock>,
+    prompts: watch::Sender<PromptSet>,
+    evidence: Sender<Evidence>,
+    tracks: broadcast::Receiver<Arc<Track>>,
+    fuse: Fuse,
+    frame: u64,
+}
+
+fn bench() -> Bench {
+    let clock = HandClock::shared();
+    let (prompts, prompts_seen) = watch::channel(PromptSet::default());
+    let (evidence, evidence_taken) = bounded(64);
+    let (tracks_sent, tracks) = broadcast::channel(256);
+    let fuse = Fuse::new(Config::default(), clock.clone(), prompts_seen, evidence_taken, tracks_sent);
+    let bench = Bench { clock, prompts, evidence, tracks, fuse, frame: 0 };
+    bench.click(1);
+    bench
+}
+
+/// A place this many metres north of the bench's origin.
+fn place(north_m: f64) -> LatLon {
+    LatLon::new(25.0 + north_m / 110_770.0, 55.0).unwrap()
+}
+
+fn found(north_m: f64, sigma_m: f64) -> Outcome {
+    let maps = Maps { width: 1, height: 1, heat: vec![4.0], boxes: vec![0.0; 4], attention: vec![0.0] };
+    Outcome::Found(Box::new(Found {
+        at: place(north_m),
+        covariance: Covariance2::isotropic(sigma_m).unwrap(),
+        bounds_deg: [55.0, 25.0, 55.0, 25.0],
+        score: 0.9,
+        absent: 0.01,
+        window: TileWindow::around(place(0.0), 18, 1, 1).unwrap(),
+        posterior: Arc::new(Posterior::new(&maps, 16, 1.0).unwrap()),
+    }))
+}
+
+impl Bench {
+    fn click(&self, revision: u32) {
+        let prompt = Prompt {
+            target: TARGET,
+            revision,
+            frame: FrameId(0),
+            frame_captured: self.clock.now(),
+            click: Pixel::new(10.0, 10.0),
+            label: None,
+            source: PromptSource::Exact,
+            created: self.clock.now(),
+        };
+        self.prompts.send_replace(PromptSet { revision: u64::from(revision), targets: Arc::new([prompt]) });
+    }
+
+    /// Lets 200 ms pass, gives one answer, and returns what was published last.
+    fn answer(&mut self, outcome: Outcome) -> Arc<Track> {
+        self.answer_of(1, outcome)
+    }
+
+    fn answer_of(&mut self, revision: u32, outcome: Outcome) -> Arc<Track> {
+        self.clock.advance(Duration::from_millis(200));
+        self.frame += 1;
+        let provenance = Provenance {
+            imagery: "town".into(),
+            imagery_date: None,
+            model: "test".into(),
+            model_hash: "00".into(),
+            backend: "none".into(),
+        };
+        let detection = Detection {
+            target: TARGET,
+            revision,
+            frame: FrameId(self.frame),
+            captured: self.clock.now().minus(Duration::from_millis(50)),
+            answered: self.clock.now(),
+            outcome,
+            ray: Some(RayFix { at: place(3.0), covariance: Covariance2::isotropic(6.0).unwrap(), range_m: 150.0 }),
+            pixel: Pixel::new(10.0, 10.0),
+            telemetry_age: Some(Duration::from_millis(20)),
+            provenance: Arc::new(provenance),
+        };
+        self.evidence.try_send(Evidence::Answered(detection)).unwrap();
+        self.step()
+    }
+
+    fn silence(&mut self, seconds: f64) -> Arc<Track> {
+        self.clock.advance(Duration::from_secs_f64(seconds));
+        self.step()
+    }
+
+    fn step(&mut self) -> Arc<Track> {
+        self.fuse.step().unwrap();
+        let mut last = None;
+        while let Ok(track) = self.tracks.try_recv() {
+            last = Some(track);
+        }
+        last.expect("a step publishes what is due")
+    }
+
+    fn locked(&mut self) -> Arc<Track> {
+        (0..10).map(|_| self.answer(found(0.0, 2.0))).last().unwrap()
+    }
+}
+
+fn off_m(track: &Track) -> f64 {
+    let at = track.estimate.as_ref().expect("a position").at;
+    (at.lat_deg() - place(0.0).lat_deg()) * 110_770.0
+}
+
+#[test]
+fn before_the_network_has_spoken_only_the_ray_is_given_and_says_so() {
+    let track = bench().answer(Outcome::NotFound("it is not in the search window"));
+    let estimate = track.estimate.as_ref().unwrap();
+    assert_eq!((track.state, estimate.basis), (TrackState::Searching, Basis::Ray));
+    assert_eq!(track.reason, Some("it is not in the search window"));
+}
+
+#[test]
+fn answers_that_agree_lock_the_track() {
+    let mut bench = bench();
+    let track = bench.locked();
+    assert_eq!((track.state, track.reason, track.fixes), (TrackState::Locked, None, 10));
+    assert!(off_m(&track).abs() < 0.1);
+}
+
+#[test]
+fn consecutive_frames_do_not_make_it_surer_than_their_shared_error() {
+    let mut bench = bench();
+    let first = bench.answer(found(0.0, 2.0)).clone();
+    let ce90_m = |track: &Track| track.estimate.as_ref().map(|estimate| estimate.ce90_m);
+    for _ in 0..4 {
+        bench.answer(found(0.0, 2.0));
+    }
+    // Five frames within a second weigh about as two independent ones, not as five.
+    let fifth = ce90_m(&bench.answer(found(0.0, 2.0))).unwrap();
+    assert!(ce90_m(&first).is_some());
+    assert!(fifth > 4.29 / 2.0_f64.sqrt() * 0.9, "{fifth}");
+}
+
+#[test]
+fn silence_makes_it_coast_and_then_lost_without_a_position() {
+    let mut bench = bench();
+    let locked_m = bench.locked().estimate.as_ref().unwrap().ce90_m;
+    let coasting = bench.silence(4.0);
+    assert_eq!(coasting.state, TrackState::Coasting);
+    assert!(coasting.estimate.as_ref().unwrap().ce90_m > locked_m + 1.0);
+    let lost = bench.silence(8.0);
+    assert_eq!(lost.state, TrackState::Lost);
+    assert!(lost.estimate.is_none());
+}
+
+#[test]
+fn one_far_answer_is_set_aside_and_five_that_agree_begin_anew() {
+    let mut bench = bench();
+    bench.locked();
+    let track = bench.answer(found(60.0, 2.0));
+    assert!(off_m(&track).abs() < 0.1);
+    assert_eq!(track.fixes, 10);
+    for _ in 0..4 {
+        bench.answer(found(60.0, 2.0));
+    }
+    let track = bench.answer(found(60.0, 2.0));
+    assert_eq!(track.state, TrackState::Searching, "a new belief must be confirmed before it is locked");
+    let track = bench.locked_at(60.0);
+    assert!((off_m(&track) - 60.0).abs() < 0.2);
+}
+
+impl Bench {
+    fn locked_at(&mut self, north_m: f64) -> Arc<Track> {
+        (0..5).map(|_| self.answer(found(north_m, 2.0))).last().unwrap()
+    }
+}
+
+#[test]
+fn an_answer_to_an_older_click_changes_nothing() {
+    let mut bench = bench();
+    bench.locked();
+    bench.click(2);
+    let track = bench.answer_of(1, found(0.0, 2.0));
+    assert_eq!((track.revision, track.state, track.fixes), (2, TrackState::Searching, 0));
+}
+
+#[test]
+fn an_unsure_answer_confirms_nothing() {
+    let mut bench = bench();
+    let Outcome::Found(mut unsure) = found(0.0, 2.0) else { unreachable!() };
+    unsure.score = 0.05;
+    let track = (0..10).map(|_| bench.answer(Outcome::Found(unsure.clone()))).last().unwrap();
+    assert_eq!((track.state, track.fixes), (TrackState::Searching, 0));
+}
+
+#[test]
+fn a_target_nobody_wants_any_more_is_not_published() {
+    let mut bench = bench();
+    bench.locked();
+    bench.prompts.send_replace(PromptSet { revision: 9, targets: Arc::new([]) });
+    bench.clock.advance(Duration::from_secs(1));
+    bench.fuse.step().unwrap();
+    assert!(bench.tracks.try_recv().is_err());
+}

@@ -1,0 +1,222 @@
+//! The ground under the ray: a digital elevation model, or a plane.
+//!
+//! A ray at 30 degrees below the horizon is 35 m off for 20 m of height that nobody told it of, so terrain is not optional
+//! where it is not flat. Elevation comes as Terrarium tiles in an MBTiles file, the form web maps use (PNG, metres above
+//! mean sea level = 256 R + G + B / 256 - 32768); it is resampled into a grid around the drone.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nalgebra::Vector3;
+use serde::{Deserialize, Serialize};
+use smgeo_geo::{
+    Altitude, EarthError, Geodetic, GridShape, GridTerrain, LatLon, LevelGround, LocalFrame, Msl, Terrain, TileId, mercator,
+};
+
+use crate::tiles::{MbTiles, TileError, TilePicture, TileSource};
+
+/// Edge of the grid that is kept around the drone: farther than any ray that is worth casting.
+const GRID_EDGE_M: f64 = 8_000.0;
+
+/// Distance of the grid's nodes: that of the best open elevation models.
+const GRID_CELL_M: f64 = 10.0;
+
+/// The grid is laid anew when the drone is this far from its middle.
+const GRID_DRIFT_M_MAX: f64 = 2_000.0;
+
+/// Edge of an elevation tile.
+const TILE_PX: f64 = 256.0;
+
+/// Says what is known of the ground.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Config {
+    /// Nothing but a height: right over water and on airfields.
+    Flat {
+        /// Height of the ground above mean sea level (EGM96), metres.
+        height_m_msl: f64,
+        /// One standard deviation of that, metres.
+        #[serde(default = "flat_sigma_m")]
+        sigma_m: f64,
+    },
+    /// An elevation model in Terrarium tiles.
+    Terrarium {
+        /// The MBTiles file.
+        path: PathBuf,
+        /// One standard deviation of its heights, metres.
+        #[serde(default = "terrarium_sigma_m")]
+        sigma_m: f64,
+    },
+}
+
+fn flat_sigma_m() -> f64 {
+    10.0
+}
+
+fn terrarium_sigma_m() -> f64 {
+    2.0
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::Flat { height_m_msl: 0.0, sigma_m: flat_sigma_m() }
+    }
+}
+
+/// Says why there is no ground.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TerrainError {
+    /// The elevation model cannot be read.
+    #[error("the elevation model cannot be read")]
+    Model(#[from] TileError),
+    /// A configured number is no height or accuracy.
+    #[error("terrain.{key} is {value}; it must be a number of metres{more}")]
+    Number {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What else it must be.
+        more: &'static str,
+    },
+    /// A place is outside of what can be computed.
+    #[error("the ground at this place cannot be laid out")]
+    Earth(#[from] EarthError),
+}
+
+/// Is the ground around the drone, in the axes of one local frame.
+pub struct Ground {
+    /// The frame that heights and rays are told in.
+    pub frame: LocalFrame,
+    /// Heights in that frame.
+    pub terrain: Box<dyn Terrain>,
+    /// One standard deviation of the heights, metres.
+    pub sigma_m: f64,
+}
+
+/// Lays the ground out where the drone is.
+pub struct GroundSource {
+    kind: Kind,
+    sigma_m: f64,
+    laid: Option<Arc<Ground>>,
+}
+
+enum Kind {
+    Flat(Altitude<Msl>),
+    Model { store: MbTiles, zoom: u8 },
+}
+
+impl GroundSource {
+    /// Opens what the configuration names.
+    pub fn open(config: &Config) -> Result<Self, TerrainError> {
+        let (kind, sigma_m) = match config {
+            Config::Flat { height_m_msl, sigma_m } => {
+                let more = ", and the height within 12 km of the sea";
+                let wrong = TerrainError::Number { key: "height_m_msl", value: *height_m_msl, more };
+                if !(height_m_msl.is_finite() && height_m_msl.abs() < 12_000.0) {
+                    return Err(wrong);
+                }
+                (Kind::Flat(Altitude::from_m(*height_m_msl)), *sigma_m)
+            }
+            Config::Terrarium { path, sigma_m } => {
+                let store = MbTiles::open(path, None)?;
+                let zoom = store.info().zoom_max;
+                (Kind::Model { store, zoom }, *sigma_m)
+            }
+        };
+        if !(sigma_m.is_finite() && sigma_m >= 0.0) {
+            return Err(TerrainError::Number { key: "sigma_m", value: sigma_m, more: ", 0 or more" });
+        }
+        Ok(Self { kind, sigma_m, laid: None })
+    }
+
+    /// Returns the ground around `place`; the same as before while the drone stays near.
+    pub fn around(&mut self, place: LatLon) -> Result<Arc<Ground>, TerrainError> {
+        if let Some(laid) = &self.laid {
+            let origin = laid.frame.origin();
+            let offset = laid.frame.enu_from(Geodetic { at: place, height: origin.height });
+            if offset.x.hypot(offset.y) <= GRID_DRIFT_M_MAX {
+                return Ok(laid.clone());
+            }
+        }
+        let sea_level = Altitude::<Msl>::from_m(0.0).to_ellipsoid(place);
+        let frame = LocalFrame::new(Geodetic { at: place, height: sea_level });
+        let terrain: Box<dyn Terrain> = match &self.kind {
+            Kind::Flat(height) => Box::new(LevelGround::new(&frame, height.to_ellipsoid(place))),
+            Kind::Model { store, zoom } => Box::new(lay(store, *zoom, &frame)?),
+        };
+        let ground = Arc::new(Ground { frame, terrain, sigma_m: self.sigma_m });
+        self.laid = Some(ground.clone());
+        Ok(ground)
+    }
+}
+
+/// Resamples the model into a grid whose up axis is that of `frame`; the Earth's curve is in the heights.
+fn lay(store: &MbTiles, zoom: u8, frame: &LocalFrame) -> Result<GridTerrain, TerrainError> {
+    let nodes = (GRID_EDGE_M / GRID_CELL_M) as usize + 1;
+    let corner_m = -GRID_EDGE_M / 2.0;
+    let shape = GridShape { west_m: corner_m, south_m: corner_m, cell_m: GRID_CELL_M, columns: nodes, rows: nodes };
+    let mut model = Model { store, zoom, tiles: HashMap::new() };
+    let mut heights_m = Vec::with_capacity(nodes * nodes);
+    let sea_level = frame.origin().height;
+    for row in 0..nodes {
+        for column in 0..nodes {
+            let east_m = corner_m + column as f64 * GRID_CELL_M;
+            let north_m = corner_m + row as f64 * GRID_CELL_M;
+            let at = frame.geodetic_from(Vector3::new(east_m, north_m, 0.0))?.at;
+            // Over 8 km the geoid leans by centimetres: the undulation of the middle serves all nodes.
+            let up_m = model.height_m_msl(at)?.map(|msl| {
+                frame.enu_from(Geodetic { at, height: Altitude::from_m(sea_level.m() + msl) }).z
+            });
+            heights_m.push(up_m.unwrap_or(f64::NAN));
+        }
+    }
+    Ok(GridTerrain::new(shape, heights_m)?)
+}
+
+/// Reads heights between the pixels of elevation tiles.
+struct Model<'a> {
+    store: &'a MbTiles,
+    zoom: u8,
+    tiles: HashMap<TileId, Option<TilePicture>>,
+}
+
+impl Model<'_> {
+    /// Returns the height above mean sea level; none where the model has no tile.
+    fn height_m_msl(&mut self, at: LatLon) -> Result<Option<f64>, TileError> {
+        let (x, y) = mercator::world_px(at, self.zoom);
+        let (x, y) = (x - 0.5, y - 0.5);
+        let (west, north) = (x.floor(), y.floor());
+        let (across, down) = (x - west, y - north);
+        let mut height_m = 0.0;
+        for (dx, dy, weight) in [
+            (0.0, 0.0, (1.0 - across) * (1.0 - down)),
+            (1.0, 0.0, across * (1.0 - down)),
+            (0.0, 1.0, (1.0 - across) * down),
+            (1.0, 1.0, across * down),
+        ] {
+            let Some(pixel_m) = self.pixel(west + dx, north + dy)? else { return Ok(None) };
+            height_m += weight * pixel_m;
+        }
+        Ok(Some(height_m))
+    }
+
+    fn pixel(&mut self, x: f64, y: f64) -> Result<Option<f64>, TileError> {
+        let Some(id) = TileId::at_world_px(x, y, self.zoom) else { return Ok(None) };
+        if !self.tiles.contains_key(&id) {
+            let picture = match self.store.tile(id) {
+                Ok(picture) => Some(picture),
+                Err(error) if error.is_missing() => None,
+                Err(error) => return Err(error),
+            };
+            self.tiles.insert(id, picture);
+        }
+        let Some(Some(picture)) = self.tiles.get(&id) else { return Ok(None) };
+        let (column, row) = (x.rem_euclid(TILE_PX) as usize, y.rem_euclid(TILE_PX) as usize);
+        let at = (row * TILE_PX as usize + column) * 3;
+        let [red, green, blue] = [0, 1, 2].map(|i| f64::from(picture.rgb[at + i]));
+        Ok(Some(256.0 * red + green + blue / 256.0 - 32_768.0))
+    }
+}

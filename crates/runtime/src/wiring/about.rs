@@ -1,0 +1,87 @@
+//! What the machine is made of, said once.
+
+use std::sync::Arc;
+
+use anyhow::bail;
+use smgeo_engine::Package;
+use smgeo_flow::Clock;
+use smgeo_geo::{LatLon, TileId, mercator};
+use smgeo_messages::wire::Publisher;
+
+use crate::config::Config;
+use crate::tiles::{RamTiles, TileSource, TilesInfo};
+use crate::web::{About, ImageryAbout, ModelAbout, ServedTile, TileServer};
+
+/// Ground resolutions further than this factor from what the package was trained for are refused.
+const RESOLUTION_FACTOR_MAX: f64 = 2.0;
+
+/// Describes drone, network and map for the page.
+pub fn about(publisher: &Publisher, package: &Package, tiles: &TilesInfo) -> About {
+    About {
+        drone: publisher.drone.clone(),
+        boot_id: publisher.boot_id.clone(),
+        model: Some(ModelAbout {
+            name: package.manifest().name.clone(),
+            hash: package.hash().to_string(),
+            backend: "rten".to_owned(),
+        }),
+        imagery: Some(ImageryAbout {
+            name: tiles.name.to_string(),
+            date: tiles.date.as_deref().map(str::to_owned),
+            attribution: tiles.attribution.as_deref().map(str::to_owned),
+            bounds_deg: tiles.bounds.map(|bounds| [bounds.west_deg, bounds.south_deg, bounds.east_deg, bounds.north_deg]),
+            zoom_min: tiles.zoom_min,
+            zoom_max: tiles.zoom_max,
+        }),
+    }
+}
+
+/// Names this run: the wall clock's microseconds at its start, so that names sort by time.
+pub fn boot_id(clock: &dyn Clock) -> String {
+    format!("{:016x}", clock.wall_us_now())
+}
+
+/// Chooses the zoom whose ground resolution is nearest to what the package was trained for.
+pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Result<u8> {
+    if let Some(zoom) = config.assemble.zoom {
+        if !(tiles.zoom_min..=tiles.zoom_max).contains(&zoom) {
+            bail!("assemble.zoom is {zoom}, but {} holds {} to {}", tiles.name, tiles.zoom_min, tiles.zoom_max);
+        }
+        return Ok(zoom);
+    }
+    // Without bounds the latitude is not known; the middle of the inhabited ones errs by less than a zoom step.
+    let middle_deg = tiles.bounds.map_or(40.0, |bounds| 0.5 * (bounds.south_deg + bounds.north_deg));
+    let place = LatLon::new(middle_deg, 0.0)?;
+    let trained_m = package.manifest().gsd_m;
+    let factor = |zoom: u8| {
+        let ratio = mercator::metres_per_px(place, zoom).east / trained_m;
+        ratio.max(1.0 / ratio)
+    };
+    let zooms = tiles.zoom_min..=tiles.zoom_max;
+    let Some(best) = zooms.min_by(|one, other| factor(*one).total_cmp(&factor(*other))) else {
+        bail!("{} holds no zoom", tiles.name);
+    };
+    if factor(best) > RESOLUTION_FACTOR_MAX {
+        bail!(
+            "{} holds zoom {} to {}, but the package {} needs about {trained_m} m/px; pack tiles of a zoom that has it",
+            tiles.name,
+            tiles.zoom_min,
+            tiles.zoom_max,
+            package.manifest().name
+        );
+    }
+    Ok(best)
+}
+
+/// Serves the machine's own tiles to the page.
+pub struct Served(pub Arc<RamTiles>);
+
+impl TileServer for Served {
+    fn tile_bytes(&self, tile: TileId) -> Result<Option<ServedTile>, String> {
+        match self.0.encoded(tile) {
+            Ok(tile) => Ok(Some(ServedTile { media_type: tile.media_type, bytes: tile.bytes })),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Where telemetry comes from: a MAVLink link, which may bring clicks as well, or a log beside a recording.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Addr;
+use crossbeam_channel::{Sender, bounded};
+use smgeo_flow::{Fault, SharedClock, Stage};
+use smgeo_messages::{Telemetry, Track};
+use tokio::sync::{broadcast, watch};
+
+use crate::config::{Config, MavlinkConfig, TelemetryConfig};
+use crate::control::StageSpec;
+use crate::ingest::SourceState;
+use crate::prompts::{FrameIndex, Prompts};
+use crate::publish::{ActorPromptPort, CameraComponent};
+use crate::telemetry::{Link, LogPlayer, LogReader, MavlinkDecoder, MavlinkReceiver};
+
+/// Commands of a ground station that wait for the camera component.
+const COMMANDS_MAX: usize = 64;
+
+/// How long a step waits for the recording's first frame.
+const WAIT_MAX: Duration = Duration::from_millis(20);
+
+/// Is what the inputs are connected to.
+pub struct Ends<'a> {
+    /// What the video source is doing.
+    pub video: &'a watch::Receiver<SourceState>,
+    /// Telemetry out.
+    pub samples: &'a Sender<Telemetry>,
+    /// Tracks, which a MAVLink camera reports.
+    pub tracks: &'a broadcast::Sender<Arc<Track>>,
+    /// Takes a ground station's clicks.
+    pub prompts: &'a Addr<Prompts>,
+    /// The frames a ground station's operator can have seen.
+    pub frames: &'a FrameIndex,
+}
+
+/// Describes the stages that the configured telemetry needs. A link that cannot be opened is an error.
+pub fn stages(config: &Config, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::Result<Vec<StageSpec>> {
+    match &config.telemetry {
+        None => Ok(Vec::new()),
+        Some(TelemetryConfig::Mavlink(mavlink)) => link(mavlink, clock, ends),
+        Some(TelemetryConfig::Log { path }) => {
+            LogReader::open(path)?;
+            let (path, clock, video, samples) = (path.clone(), clock.clone(), ends.video.clone(), ends.samples.clone());
+            Ok(vec![StageSpec::new("telemetry", move || {
+                let reader = Some(LogReader::open(&path).map_err(Fault::restart)?);
+                let (clock, video, samples) = (clock.clone(), video.clone(), samples.clone());
+                Ok(Box::new(LogWithVideo { reader, clock, video, samples, player: None }) as Box<dyn Stage>)
+            })])
+        }
+    }
+}
+
+fn link(config: &MavlinkConfig, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::Result<Vec<StageSpec>> {
+    let link = Link::open(&config.address, config.only, config.signing.as_ref(), clock.clone())?;
+    let (commands_sent, commands_taken) = bounded(COMMANDS_MAX);
+    let mut stages = Vec::new();
+    if let Some(camera) = config.camera.clone() {
+        let (link, clock, tracks) = (link.clone(), clock.clone(), ends.tracks.clone());
+        let (prompts, frames) = (ends.prompts.clone(), ends.frames.clone());
+        stages.push(StageSpec::new("mavlink-camera", move || {
+            let port = Box::new(ActorPromptPort::new(prompts.clone(), frames.clone()).map_err(Fault::restart)?);
+            let (link, commands, tracks) = (link.clone(), commands_taken.clone(), tracks.subscribe());
+            let component = CameraComponent::new(camera.clone(), link, commands, tracks, port, clock.clone());
+            Ok(Box::new(component) as Box<dyn Stage>)
+        }));
+    }
+    let commands = config.camera.is_some().then_some(commands_sent);
+    let (config, samples) = (config.clone(), ends.samples.clone());
+    stages.push(StageSpec::new("telemetry", move || {
+        let delay = Duration::from_millis(config.delay_ms);
+        let delay_sigma = Duration::from_millis(config.delay_sigma_ms);
+        let decoder = MavlinkDecoder::new(config.system_id, config.needs_gps_fix, delay, delay_sigma);
+        let (samples, commands) = (samples.clone(), commands.clone());
+        let stage = MavlinkReceiver::new(link.reader(), decoder, samples, commands, Box::new(|_| {}));
+        Ok(Box::new(stage) as Box<dyn Stage>)
+    }));
+    Ok(stages)
+}
+
+/// Plays a log from the moment the recording beside it begins.
+struct LogWithVideo {
+    reader: Option<LogReader>,
+    clock: SharedClock,
+    video: watch::Receiver<SourceState>,
+    samples: Sender<Telemetry>,
+    player: Option<LogPlayer>,
+}
+
+impl Stage for LogWithVideo {
+    fn name(&self) -> &'static str {
+        "telemetry"
+    }
+
+    fn step(&mut self) -> Result<(), Fault> {
+        if let Some(player) = &mut self.player {
+            return player.step();
+        }
+        let begun = match &*self.video.borrow() {
+            SourceState::Live { media_origin } => *media_origin,
+            _ => None,
+        };
+        match begun {
+            Some(start) => {
+                self.player = self.reader.take().map(|reader| {
+                    LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone())
+                });
+            }
+            None => std::thread::park_timeout(WAIT_MAX),
+        }
+        Ok(())
+    }
+}
