@@ -32,6 +32,7 @@ struct State {
 }
 
 /// A point of the path: ENU, heading, and how far to turn the camera off the heading.
+#[derive(Clone, Copy)]
 struct Way {
     at: [f32; 2],
     heading: f64,
@@ -132,8 +133,26 @@ fn ways(dice: &mut Dice, step_m: f64) -> Vec<Way> {
         x += across * 2.0 * radius;
         side = -side;
     }
-    ways.truncate(count.max(2));
-    ways
+    evenly(&ways, step_m)
+}
+
+/// The same path in steps of one length, for legs and arcs do not end on a whole step.
+fn evenly(ways: &[Way], step_m: f64) -> Vec<Way> {
+    let mut even = vec![ways[0]];
+    let mut left = step_m;
+    for pair in ways.windows(2) {
+        let (a, b) = (&pair[0], &pair[1]);
+        let length = f64::from((b.at[0] - a.at[0]).hypot(b.at[1] - a.at[1]));
+        while left <= length {
+            let part = left / length;
+            let mixed = |c: usize| a.at[c] + (b.at[c] - a.at[c]) * part as f32;
+            let heading = a.heading + wrapped(b.heading - a.heading) * part;
+            even.push(Way { at: [mixed(0), mixed(1)], heading, look_aside: b.look_aside });
+            left += step_m;
+        }
+        left -= length;
+    }
+    even
 }
 
 /// An arc that leaves `start` straight ahead and turns left for a positive radius, right for a negative one.

@@ -74,6 +74,7 @@ impl Material {
     }
 
     /// The colour at (east, north), and how much of it is plant in the fourth channel as 0 to 255.
+    #[inline(always)]
     pub(crate) fn at(&self, noise: &Noise, texel_m: f32, x: i32, y: i32) -> [f32; 4] {
         let (east, north) = (x as f32 * texel_m, y as f32 * texel_m);
         // Blotch tables are read at 0.25 m and at 2 m a cell.

@@ -204,10 +204,12 @@ fn bound(chunk: &mut Chunk) {
     chunk.radius = length(sub(high, low)) / 2.0;
 }
 
+#[inline(always)]
 pub(crate) fn sub(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
+#[inline(always)]
 pub(crate) fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
@@ -216,15 +218,32 @@ pub(crate) fn cross(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
+/// `a + t b`.
+#[inline(always)]
+pub(crate) fn along(a: [f32; 3], b: [f32; 3], t: f32) -> [f32; 3] {
+    [a[0] + t * b[0], a[1] + t * b[1], a[2] + t * b[2]]
+}
+
+#[inline(always)]
+pub(crate) fn scaled(a: [f32; 3], t: f32) -> [f32; 3] {
+    [a[0] * t, a[1] * t, a[2] * t]
+}
+
+/// Part `t` of the way from `a` to `b`.
+#[inline(always)]
+pub(crate) fn between(a: [f32; 3], b: [f32; 3], t: f32) -> [f32; 3] {
+    [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t]
+}
+
+#[inline(always)]
 pub(crate) fn length(a: [f32; 3]) -> f32 {
     dot(a, a).sqrt()
 }
 
 pub(crate) fn unit(a: [f32; 3]) -> [f32; 3] {
-    let length = length(a);
-    a.map(|component| component / length)
+    scaled(a, 1.0 / length(a))
 }
 
 fn middle(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
-    std::array::from_fn(|c| (a[c] + b[c]) / 2.0)
+    between(a, b, 0.5)
 }

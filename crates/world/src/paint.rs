@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::material::Material;
-use crate::noise::Noise;
+use crate::noise::{Noise, cell};
 
 const SUBROWS: usize = 4;
 const BAND_ROWS: usize = 64;
@@ -20,11 +20,13 @@ pub(crate) struct Paint {
 pub(crate) struct GroundTexture {
     pub(crate) half_m: f32,
     pub(crate) texel_m: f32,
+    ratio_per_m: f32,
     levels: Vec<Level>,
 }
 
 struct Level {
     side: usize,
+    per_m: f32,
     texels: Vec<[u8; 4]>,
 }
 
@@ -44,35 +46,29 @@ impl GroundTexture {
                 }
             }
         });
-        let mut levels = vec![Level { side, texels }];
+        let mut levels = vec![Level { side, per_m: 1.0 / texel_m, texels }];
         while levels[levels.len() - 1].side > 8 {
             levels.push(halved(&levels[levels.len() - 1]));
         }
-        GroundTexture { half_m, texel_m, levels }
+        GroundTexture { half_m, texel_m, ratio_per_m: 1.42 / texel_m, levels }
     }
 
     /// The bilinear colour at (east, north) from the copy whose texels are about `footprint_m`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sample(&self, east: f32, north: f32, footprint_m: f32) -> [f32; 4] {
-        let mut index = 0;
-        let mut texel_m = self.texel_m;
-        while footprint_m > texel_m * 1.42 && index + 1 < self.levels.len() {
-            texel_m *= 2.0;
-            index += 1;
-        }
+        // The exponent of the ratio is the copy's number; 1.42 puts the change half way between two copies.
+        let ratio = (footprint_m * self.ratio_per_m).max(1.0);
+        let index = ((ratio.to_bits() >> 23) as usize).wrapping_sub(127).min(self.levels.len() - 1);
         let level = &self.levels[index];
         let last = level.side as f32 - 1.001;
-        let x = ((east + self.half_m) / texel_m - 0.5).clamp(0.0, last);
-        let y = ((self.half_m - north) / texel_m - 0.5).clamp(0.0, last);
-        let (i, j) = (x as usize, y as usize);
-        let (fx, fy) = (x - i as f32, y - j as f32);
+        let (i, fx) = cell(((east + self.half_m) * level.per_m - 0.5).clamp(0.0, last));
+        let (j, fy) = cell(((self.half_m - north) * level.per_m - 0.5).clamp(0.0, last));
         let at = j * level.side + i;
         let (top, bottom) = (&level.texels[at..at + 2], &level.texels[at + level.side..at + level.side + 2]);
-        std::array::from_fn(|c| {
-            let upper = f32::from(top[0][c]) * (1.0 - fx) + f32::from(top[1][c]) * fx;
-            let lower = f32::from(bottom[0][c]) * (1.0 - fx) + f32::from(bottom[1][c]) * fx;
-            upper * (1.0 - fy) + lower * fy
-        })
+        let (a, b, c, d) = ((1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy);
+        let ([p, q], [r, s]) = ([top[0], top[1]], [bottom[0], bottom[1]]);
+        let mixed = |k: usize| a * f32::from(p[k]) + b * f32::from(q[k]) + c * f32::from(r[k]) + d * f32::from(s[k]);
+        [mixed(0), mixed(1), mixed(2), mixed(3)]
     }
 }
 
@@ -96,7 +92,8 @@ impl Brush {
         for (row, line) in texels.chunks_mut(self.side).enumerate() {
             let y = -((self.first_row + row) as i32);
             for (x, texel) in line.iter_mut().enumerate() {
-                *texel = material.at(noise, self.texel_m, x as i32, y).map(|channel| channel as u8);
+                let [r, g, b, plant] = material.at(noise, self.texel_m, x as i32, y);
+                *texel = [r as u8, g as u8, b as u8, plant as u8];
             }
         }
     }
@@ -164,10 +161,11 @@ impl Brush {
             if share > 0.01 {
                 let colour = material.at(noise, self.texel_m, x as i32, -row);
                 let texel = &mut line[x];
-                for c in 0..4 {
+                let mixed = |c: usize| {
                     let below = f32::from(texel[c]);
-                    texel[c] = (below + (colour[c] - below) * share + 0.5) as u8;
-                }
+                    (below + (colour[c] - below) * share + 0.5) as u8
+                };
+                *texel = [mixed(0), mixed(1), mixed(2), mixed(3)];
             }
         }
         for rest in &mut self.coverage[to..(to + 2).min(self.side + 2)] {
@@ -190,11 +188,11 @@ fn halved(level: &Level) -> Level {
         let upper = &level.texels[2 * row * level.side..];
         let lower = &level.texels[(2 * row + 1) * level.side..];
         for (x, texel) in line.iter_mut().enumerate() {
-            *texel = std::array::from_fn(|c| {
-                let four = [upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]];
-                ((four.iter().map(|texel| u16::from(texel[c])).sum::<u16>() + 2) / 4) as u8
-            });
+            let (p, q, r, s) = (upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]);
+            let mean =
+                |c: usize| ((u16::from(p[c]) + u16::from(q[c]) + u16::from(r[c]) + u16::from(s[c]) + 2) / 4) as u8;
+            *texel = [mean(0), mean(1), mean(2), mean(3)];
         }
     });
-    Level { side, texels }
+    Level { side, per_m: level.per_m / 2.0, texels }
 }

@@ -4,11 +4,11 @@
 use nalgebra::{Matrix2, Vector2};
 use smgeo_geo::{Camera, Pixel, Pose};
 
-use crate::mesh::{dot, sub, unit};
+use crate::mesh::{between, dot, length, scaled, sub, unit};
 use crate::town::Town;
 
 /// Node spacing of the table of rays, pixels; between nodes the lens is linear to a hundredth of a pixel.
-const NODE_PX: usize = 16;
+pub(crate) const RUN_PX: usize = 16;
 const NEAR_M: f32 = 0.3;
 
 /// A projection of the town onto a picture.
@@ -27,8 +27,21 @@ pub(crate) trait Projection: Sync {
     fn metres_per_px(&self, t: f32) -> f32;
     /// The directions in which columns and rows grow, ENU, unit length.
     fn screen_axes(&self) -> ([f32; 3], [f32; 3]);
-    /// Where the sight through the middle of a pixel starts, and its direction (not of unit length).
-    fn sight(&self, x: usize, y: usize) -> ([f32; 3], [f32; 3]);
+    /// The sights through the middles of [`RUN_PX`] pixels of a row, from column `x` (a multiple of it).
+    fn run(&self, x: usize, y: usize) -> Run;
+}
+
+/// Sights of neighbouring pixels: start and direction change evenly from one to the next.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    /// Where the first sight starts.
+    pub(crate) from: [f32; 3],
+    pub(crate) from_step: [f32; 3],
+    /// Direction of the first sight, not of unit length.
+    pub(crate) direction: [f32; 3],
+    pub(crate) direction_step: [f32; 3],
+    /// Length of the direction in the middle of the run.
+    pub(crate) length: f32,
 }
 
 /// A camera with a lens at a place in the town.
@@ -54,12 +67,12 @@ impl Perspective {
         let axes: [[f32; 3]; 3] =
             std::array::from_fn(|axis| std::array::from_fn(|c| seen.enu_from_camera[(c, axis)] as f32));
         let (width, height) = (camera.width_px as usize, camera.height_px as usize);
-        let (nodes_across, nodes_down) = (width.div_ceil(NODE_PX) + 1, height.div_ceil(NODE_PX) + 1);
+        let (nodes_across, nodes_down) = (width.div_ceil(RUN_PX) + 1, height.div_ceil(RUN_PX) + 1);
         let mut slopes = [[f32::MAX, f32::MIN]; 2];
         let mut nodes = Vec::with_capacity(nodes_across * nodes_down);
         for j in 0..nodes_down {
             for i in 0..nodes_across {
-                let pixel = Pixel::new((i * NODE_PX) as f64 + 0.5, (j * NODE_PX) as f64 + 0.5);
+                let pixel = Pixel::new((i * RUN_PX) as f64 + 0.5, (j * RUN_PX) as f64 + 0.5);
                 let ray = camera.unproject(pixel);
                 let slope = [(ray.x / ray.z) as f32, (ray.y / ray.z) as f32];
                 for (bounds, value) in slopes.iter_mut().zip(slope) {
@@ -146,17 +159,20 @@ impl Projection for Perspective {
     }
 
     #[inline]
-    fn sight(&self, x: usize, y: usize) -> ([f32; 3], [f32; 3]) {
-        let (i, j) = (x / NODE_PX, y / NODE_PX);
-        let (fx, fy) = ((x % NODE_PX) as f32 / NODE_PX as f32, (y % NODE_PX) as f32 / NODE_PX as f32);
+    fn run(&self, x: usize, y: usize) -> Run {
+        let (i, j) = (x / RUN_PX, y / RUN_PX);
+        let down = (y % RUN_PX) as f32 / RUN_PX as f32;
         let at = j * self.nodes_across + i;
-        let (top, bottom) = (&self.nodes[at..at + 2], &self.nodes[at + self.nodes_across..at + self.nodes_across + 2]);
-        let direction = std::array::from_fn(|c| {
-            let upper = top[0][c] + (top[1][c] - top[0][c]) * fx;
-            let lower = bottom[0][c] + (bottom[1][c] - bottom[0][c]) * fx;
-            upper + (lower - upper) * fy
-        });
-        (self.eye, direction)
+        let below = at + self.nodes_across;
+        let left = between(self.nodes[at], self.nodes[below], down);
+        let right = between(self.nodes[at + 1], self.nodes[below + 1], down);
+        Run {
+            from: self.eye,
+            from_step: [0.0; 3],
+            direction: left,
+            direction_step: scaled(sub(right, left), 1.0 / RUN_PX as f32),
+            length: length(between(left, right, 0.5)),
+        }
     }
 }
 
@@ -226,9 +242,15 @@ impl Projection for Overhead {
     }
 
     #[inline]
-    fn sight(&self, x: usize, y: usize) -> ([f32; 3], [f32; 3]) {
+    fn run(&self, x: usize, y: usize) -> Run {
         let ground = self.corner + self.enu_from_px * Vector2::new(x as f32 + 0.5, y as f32 + 0.5);
-        let start = [ground.x - self.lean[0] * OVERHEAD_M, ground.y - self.lean[1] * OVERHEAD_M, OVERHEAD_M];
-        (start, [self.lean[0], self.lean[1], -1.0])
+        let direction = [self.lean[0], self.lean[1], -1.0];
+        Run {
+            from: [ground.x - self.lean[0] * OVERHEAD_M, ground.y - self.lean[1] * OVERHEAD_M, OVERHEAD_M],
+            from_step: [self.enu_from_px[(0, 0)], self.enu_from_px[(1, 0)], 0.0],
+            direction,
+            direction_step: [0.0; 3],
+            length: length(direction),
+        }
     }
 }

@@ -15,6 +15,9 @@ use crate::raster::Visible;
 use crate::shade::Shader;
 use crate::town::Town;
 
+/// Rows that are coloured together.
+const BAND_ROWS: usize = 16;
+
 /// How a drone's camera renders what it sees.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DroneLook {
@@ -150,12 +153,30 @@ impl Renderer {
     /// What a drone's camera sees.
     pub fn drone(&mut self, town: &Town, day: &Day, camera: &Camera, pose: &Pose, look: &DroneLook) -> RgbImage {
         let view = Perspective::new(town, camera, pose);
-        self.colour(town, day, &view, 1.0);
         let (width, height) = view.size();
-        if look.motion_px != [0.0; 2] {
+        let developer = Developer::new(width, height, look);
+        let mut bytes = vec![0u8; width * height * 3];
+        if look.motion_px == [0.0; 2] {
+            self.visible.find(&view, &town.relief, [&town.scene, &day.scene]);
+            let shader = Shader { town, day, view: &view, visible: &self.visible, haze: 1.0, noise: Noise::get() };
+            bytes.par_chunks_mut(width * 3 * BAND_ROWS).enumerate().for_each_init(
+                || vec![[0.0; 3]; width * BAND_ROWS],
+                |lines, (band, out)| {
+                    let lines = &mut lines[..out.len() / 3];
+                    shader.rows(band * BAND_ROWS, lines);
+                    for (row, (line, out)) in lines.chunks_exact(width).zip(out.chunks_exact_mut(width * 3)).enumerate()
+                    {
+                        developer.row(band * BAND_ROWS + row, line, out);
+                    }
+                },
+            );
+        } else {
+            self.colour(town, day, &view, 1.0);
             self.smear(width, height, look.motion_px);
+            let lines = bytes.par_chunks_mut(width * 3).zip(self.pixels.par_chunks(width));
+            lines.enumerate().for_each(|(y, (out, line))| developer.row(y, line, out));
         }
-        self.develop(width, height, look)
+        RgbImage::from_raw(width as u32, height as u32, bytes).expect("three bytes a pixel were made")
     }
 
     /// A map tile of `px` pixels a side, north up.
@@ -230,33 +251,10 @@ impl Renderer {
         let (width, height) = view.size();
         self.pixels.resize(width * height, [0.0; 3]);
         let shader = Shader { town, day, view, visible: &self.visible, haze, noise: Noise::get() };
-        self.pixels.par_chunks_mut(width).enumerate().for_each(|(y, line)| {
-            for (x, pixel) in line.iter_mut().enumerate() {
-                *pixel = shader.pixel(x, y);
-            }
-        });
-    }
-
-    fn develop(&self, width: usize, height: usize, look: &DroneLook) -> RgbImage {
-        let noise = Noise::get();
-        let mut dice = Dice::new(look.seed, "drone noise");
-        let start = [dice.seed() as i32 & 511, dice.seed() as i32 & 511];
-        let mut bytes = vec![0u8; width * height * 3];
-        let corner2 = (width * width + height * height) as f32 / 4.0;
-        bytes.par_chunks_mut(width * 3).enumerate().for_each(|(y, line)| {
-            let dy = y as f32 - height as f32 / 2.0;
-            for (x, out) in line.chunks_exact_mut(3).enumerate() {
-                let dx = x as f32 - width as f32 / 2.0;
-                let gain = look.exposure * (1.0 - look.vignette * (dx * dx + dy * dy) / corner2);
-                let grain = look.noise * 2.5 * noise.grain(x as i32 + start[0], y as i32 + start[1]);
-                let rgb = self.pixels[y * width + x];
-                for c in 0..3 {
-                    let value = 118.0 + (rgb[c] * look.balance[c] * gain - 118.0) * look.contrast + grain;
-                    out[c] = value.clamp(0.0, 255.0) as u8;
-                }
-            }
-        });
-        RgbImage::from_raw(width as u32, height as u32, bytes).expect("three bytes a pixel were made")
+        self.pixels
+            .par_chunks_mut(width * BAND_ROWS)
+            .enumerate()
+            .for_each(|(band, lines)| shader.rows(band * BAND_ROWS, lines));
     }
 
     /// Averages along the motion.
@@ -301,6 +299,39 @@ impl Renderer {
                     *pixel = sum;
                 }
             });
+        }
+    }
+}
+
+/// From light to bytes: exposure, vignette, contrast, white balance, noise.
+struct Developer<'a> {
+    look: &'a DroneLook,
+    middle: [f32; 2],
+    corner2: f32,
+    start: [i32; 2],
+    noise: &'static Noise,
+}
+
+impl<'a> Developer<'a> {
+    fn new(width: usize, height: usize, look: &'a DroneLook) -> Developer<'a> {
+        let mut dice = Dice::new(look.seed, "drone noise");
+        let middle = [width as f32 / 2.0, height as f32 / 2.0];
+        let start = [dice.seed() as i32 & 511, dice.seed() as i32 & 511];
+        Developer { look, middle, corner2: middle[0].powi(2) + middle[1].powi(2), start, noise: Noise::get() }
+    }
+
+    fn row(&self, y: usize, line: &[[f32; 3]], out: &mut [u8]) {
+        let look = self.look;
+        let dy2 = (y as f32 - self.middle[1]).powi(2);
+        let scale = look.vignette / self.corner2;
+        let lift = 118.0 * (1.0 - look.contrast);
+        for (x, (rgb, out)) in line.iter().zip(out.chunks_exact_mut(3)).enumerate() {
+            let dx = x as f32 - self.middle[0];
+            let gain = look.contrast * look.exposure * (1.0 - scale * (dx * dx + dy2));
+            let grain = lift + look.noise * 2.5 * self.noise.grain(x as i32 + self.start[0], y as i32 + self.start[1]);
+            out[0] = (rgb[0] * look.balance[0] * gain + grain) as u8;
+            out[1] = (rgb[1] * look.balance[1] * gain + grain) as u8;
+            out[2] = (rgb[2] * look.balance[2] * gain + grain) as u8;
         }
     }
 }

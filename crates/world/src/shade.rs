@@ -1,9 +1,9 @@
 //! The colour of a point: what it is made of, the pattern on it, how the sun meets it, and the haze before it.
 
 use crate::day::Day;
-use crate::mesh::{Finish, Surface, dot, length};
-use crate::noise::Noise;
-use crate::project::Projection;
+use crate::mesh::{Finish, Surface, along, between, dot, scaled, sub};
+use crate::noise::{Noise, whole};
+use crate::project::{Projection, RUN_PX};
 use crate::raster::{Seen, Visible};
 use crate::style::Rgb;
 use crate::town::Town;
@@ -19,33 +19,54 @@ pub(crate) struct Shader<'a, P: Projection> {
     pub(crate) noise: &'static Noise,
 }
 
+/// The sight through one pixel.
+#[derive(Clone, Copy)]
+struct Sight {
+    from: [f32; 3],
+    direction: [f32; 3],
+    length: f32,
+}
+
 impl<P: Projection> Shader<'_, P> {
-    /// The colour of a pixel.
-    #[inline]
-    pub(crate) fn pixel(&self, x: usize, y: usize) -> Rgb {
-        let (from, direction) = self.view.sight(x, y);
-        match self.visible.at(y * self.visible.width + x) {
-            Seen::Sky => self.sky(direction),
-            Seen::Ground(triangle) => {
-                let plane = &self.town.relief.planes[triangle];
-                let (at, t) = meet(plane.0, plane.1, from, direction);
-                self.ground(at, t, direction, plane.0)
+    /// Colours some rows from row `first` on. Goes by small squares, whose pixels look at one spot of the town.
+    pub(crate) fn rows(&self, first: usize, lines: &mut [Rgb]) {
+        let width = self.visible.width;
+        for left in (0..width).step_by(RUN_PX) {
+            let right = (left + RUN_PX).min(width);
+            for (row, line) in lines.chunks_exact_mut(width).enumerate() {
+                let y = first + row;
+                let run = self.view.run(left, y);
+                for (k, pixel) in line[left..right].iter_mut().enumerate() {
+                    let from = along(run.from, run.from_step, k as f32);
+                    let direction = along(run.direction, run.direction_step, k as f32);
+                    *pixel = self.pixel(left + k, y, Sight { from, direction, length: run.length });
+                }
             }
-            Seen::Face(which, surface) => {
-                let scene = if which == 0 { &self.town.scene } else { &self.day.scene };
-                self.face(&scene.surfaces[surface], from, direction)
-            }
-            Seen::Ball(index) => self.crown(index, x, y, direction),
         }
     }
 
-    fn sky(&self, direction: [f32; 3]) -> Rgb {
-        let up = (direction[2] / length(direction)).clamp(0.0, 1.0).sqrt();
-        std::array::from_fn(|c| self.day.light.haze[c] * (1.0 - up) + [104.0, 150.0, 206.0][c] * up)
+    #[inline(always)]
+    fn pixel(&self, x: usize, y: usize, sight: Sight) -> Rgb {
+        match self.visible.at(y * self.visible.width + x) {
+            Seen::Ground(triangle) => self.ground(&sight, &self.town.relief.planes[triangle]),
+            Seen::Face(which, surface) => {
+                let scene = if which == 0 { &self.town.scene } else { &self.day.scene };
+                self.face(&scene.surfaces[surface], &sight)
+            }
+            Seen::Ball(index) => self.crown(index, x, y, &sight),
+            Seen::Sky => self.sky(&sight),
+        }
     }
 
-    fn ground(&self, at: [f32; 3], t: f32, direction: [f32; 3], normal: [f32; 3]) -> Rgb {
-        let footprint = self.footprint(t, direction, normal);
+    fn sky(&self, sight: &Sight) -> Rgb {
+        let up = (sight.direction[2] / sight.length).clamp(0.0, 1.0).sqrt();
+        between(self.day.light.haze, [104.0, 150.0, 206.0], up)
+    }
+
+    #[inline(always)]
+    fn ground(&self, sight: &Sight, &(normal, reach): &([f32; 3], f32)) -> Rgb {
+        let (at, t) = sight.meet(normal, reach);
+        let footprint = self.footprint(t, sight, normal);
         let [e, n, _] = at;
         let near = &self.town.near;
         let inside = e.abs() < near.half_m - 1.0 && n.abs() < near.half_m - 1.0;
@@ -58,42 +79,46 @@ impl<P: Projection> Shader<'_, P> {
         let fade = 1.0 - footprint / (1.6 * texture.texel_m);
         if fade > 0.0 {
             let cell = 4.0 / texture.texel_m;
-            let fine = self.noise.grain((e * cell) as i32, (n * cell) as i32);
-            let blades = self.noise.leaf((e * cell * 0.7) as i32, (n * cell * 0.7) as i32);
+            let fine = self.noise.grain(whole(e * cell), whole(n * cell));
+            let blades = self.noise.leaf(whole(e * cell * 0.7), whole(n * cell * 0.7));
             gain += fade * (0.05 * fine + 0.12 * share * blades);
         }
-        let rgb: Rgb = std::array::from_fn(|c| [r, g, b][c] * gain * (1.0 + share * (season[c] - 1.0)));
-        let lit = self.day.shadow.sunlight(at, 0.25);
-        self.lit(rgb, dot(normal, self.day.sun), lit, 1.0, t * length(direction))
+        let rgb = [
+            r * gain * (1.0 + share * (season[0] - 1.0)),
+            g * gain * (1.0 + share * (season[1] - 1.0)),
+            b * gain * (1.0 + share * (season[2] - 1.0)),
+        ];
+        let sunlight = self.day.shadow.sunlight(at, 0.25);
+        self.lit(rgb, dot(normal, self.day.sun), sunlight, 1.0, t * sight.length)
     }
 
-    fn face(&self, surface: &Surface, from: [f32; 3], direction: [f32; 3]) -> Rgb {
-        let reach = dot(surface.normal, surface.origin);
-        let (at, t) = meet(surface.normal, reach, from, direction);
-        let footprint = self.footprint(t, direction, surface.normal);
-        let offset = [at[0] - surface.origin[0], at[1] - surface.origin[1], at[2] - surface.origin[2]];
+    fn face(&self, surface: &Surface, sight: &Sight) -> Rgb {
+        let (at, t) = sight.meet(surface.normal, dot(surface.normal, surface.origin));
+        let footprint = self.footprint(t, sight, surface.normal);
+        let offset = sub(at, surface.origin);
         let (s, v) = (dot(offset, surface.across), dot(offset, surface.up));
         let rgb = self.finish(surface, s, v, footprint);
         let facing = dot(surface.normal, self.day.sun);
         // Looked up a little in front of the face, which must not shade itself.
-        let before = std::array::from_fn(|c| at[c] + 0.5 * surface.normal[c]);
+        let before = along(at, surface.normal, 0.5);
         let sunlight = if facing > 0.02 { self.day.shadow.sunlight(before, 0.2) } else { 0.0 };
         // A wall sees half the sky, and the lit ground.
         let open = 0.72 + 0.28 * surface.normal[2];
-        let shine = match surface.finish {
-            Finish::Paint | Finish::Glass => self.shine(surface.normal, direction) * sunlight,
-            _ => 0.0,
-        };
-        let distance = t * length(direction);
-        let colour = self.lit(rgb, facing, sunlight, open, distance);
-        colour.map(|c| c + 120.0 * shine)
+        let colour = self.lit(rgb, facing, sunlight, open, t * sight.length);
+        match surface.finish {
+            Finish::Paint | Finish::Glass => {
+                let shine = 120.0 * sunlight * self.shine(surface.normal, sight);
+                [colour[0] + shine, colour[1] + shine, colour[2] + shine]
+            }
+            _ => colour,
+        }
     }
 
     /// The pattern of a face at (s, v) metres along its axes; `footprint` hides what is too small to see.
     fn finish(&self, surface: &Surface, s: f32, v: f32, footprint: f32) -> Rgb {
         let (x, y) = ((surface.seed & 511) as i32, (surface.seed >> 9 & 511) as i32);
         let noise = self.noise;
-        let mottle = noise.mottle((s * 7.0) as i32 + x, (v * 7.0) as i32 + y);
+        let mottle = noise.mottle(whole(s * 7.0) + x, whole(v * 7.0) + y);
         let fine = |cell: f32| (1.0 - footprint * cell * 0.45).clamp(0.0, 1.0);
         let part = |value: f32| value - value.floor();
         let gain = match surface.finish {
@@ -123,7 +148,7 @@ impl<P: Projection> Shader<'_, P> {
                 1.0 + 0.16 * mottle + if line { 0.9 } else { 0.0 }
             }
         };
-        let wall = surface.rgb.map(|c| c * gain);
+        let wall = scaled(surface.rgb, gain);
         match surface.finish {
             Finish::Windows { storey_m, bay_m } => {
                 self.windows(wall, [s / bay_m, (v - 1.0) / storey_m], (x, y), fine(1.2))
@@ -143,10 +168,10 @@ impl<P: Projection> Shader<'_, P> {
         let frame = inside && !((0.28..0.72).contains(&u) && (0.34..0.74).contains(&v));
         let share = if inside { sharp + 0.25 * (1.0 - sharp) } else { 0.25 * (1.0 - sharp) };
         let pane = if frame { [214.0; 3] } else { glass };
-        std::array::from_fn(|c| wall[c] + (pane[c] - wall[c]) * share)
+        between(wall, pane, share)
     }
 
-    fn crown(&self, index: usize, x: usize, y: usize, direction: [f32; 3]) -> Rgb {
+    fn crown(&self, index: usize, x: usize, y: usize, sight: &Sight) -> Rgb {
         let ball = &self.visible.balls[index];
         let scene = if ball.scene == 0 { &self.town.scene } else { &self.day.scene };
         let crown = &scene.chunks[ball.chunk].crowns[ball.crown];
@@ -154,57 +179,55 @@ impl<P: Projection> Shader<'_, P> {
         let (cell_x, cell_y) = ball.cell(dx, dy);
         let leaf = self.noise.leaf(cell_x, cell_y);
         let fine = self.noise.grain(cell_x * 2, cell_y * 2);
-        // The point on the ball: towards the viewer by the sphere, sideways by the sight itself.
-        let to_viewer = direction.map(|c| -c / length(direction));
+        // The point on the ball: towards the viewer by the sphere, sideways by where the pixel lies on its disc.
         let (right, down) = self.view.screen_axes();
         let (px, py) = (dx / ball.radius_px, dy / ball.radius_px);
         let pz = (1.0 - px * px - py * py).max(0.0).sqrt();
-        let normal: [f32; 3] = std::array::from_fn(|c| right[c] * px + down[c] * py + to_viewer[c] * pz);
-        let at: [f32; 3] = std::array::from_fn(|c| crown.centre[c] + normal[c] * crown.radius);
+        let normal = along(along(scaled(right, px), down, py), sight.direction, -pz / sight.length);
+        let at = along(crown.centre, normal, crown.radius);
         let season = self.day.season.crown;
         let tone = 0.86 + 0.34 * leaf + 0.08 * fine + 0.16 * normal[2];
-        let rgb: Rgb = std::array::from_fn(|c| crown.rgb[c] * tone * (1.0 + crown.seasonal * (season[c] - 1.0)));
+        let turned = |c: usize| crown.rgb[c] * tone * (1.0 + crown.seasonal * (season[c] - 1.0));
         let facing = 0.3 + 0.7 * dot(normal, self.day.sun) + 0.35 * leaf;
         let sunlight = self.day.shadow.sunlight(at, 0.5 * crown.radius + 0.4);
         let distance = 1.0 / ball.closeness().max(1e-6);
-        self.lit(rgb, facing, 0.15 + 0.85 * sunlight, 0.8 + 0.2 * normal[2], distance)
+        self.lit([turned(0), turned(1), turned(2)], facing, 0.15 + 0.85 * sunlight, 0.8 + 0.2 * normal[2], distance)
     }
 
     /// Applies sun, sky and haze to an unlit colour.
+    #[inline(always)]
     fn lit(&self, rgb: Rgb, facing: f32, sunlight: f32, open: f32, distance: f32) -> Rgb {
         let light = &self.day.light;
         let direct = light.sun * facing.max(0.0) * sunlight;
-        let total = (light.sky * open + direct).min(1.99);
-        let gain = light.curve[(total * 127.5) as usize];
+        let total = light.sky * open + direct;
+        let gain = light.curve[(whole(total * 127.5) as usize).min(255)];
         let warm = (direct / total.max(0.05)).min(1.0);
+        let tint = between(light.shade_tint, light.sun_tint, warm);
         let mist = (distance * light.haze_per_m * self.haze).min(0.85);
-        std::array::from_fn(|c| {
-            let tint = light.shade_tint[c] + (light.sun_tint[c] - light.shade_tint[c]) * warm;
-            let colour = rgb[c] * gain * tint;
-            colour + (light.haze[c] - colour) * mist
-        })
+        between([rgb[0] * gain * tint[0], rgb[1] * gain * tint[1], rgb[2] * gain * tint[2]], light.haze, mist)
     }
 
-    fn shine(&self, normal: [f32; 3], direction: [f32; 3]) -> f32 {
+    fn shine(&self, normal: [f32; 3], sight: &Sight) -> f32 {
         let sun = self.day.sun;
-        let along = 2.0 * dot(normal, sun);
-        let mirrored: [f32; 3] = std::array::from_fn(|c| normal[c] * along - sun[c]);
-        let toward = -dot(mirrored, direction) / length(direction);
+        let mirrored = sub(scaled(normal, 2.0 * dot(normal, sun)), sun);
+        let toward = -dot(mirrored, sight.direction) / sight.length;
         toward.max(0.0).powi(24)
     }
 
     /// Metres of the surface a pixel covers, between its short and its long side.
-    fn footprint(&self, t: f32, direction: [f32; 3], normal: [f32; 3]) -> f32 {
-        let across = self.view.metres_per_px(t);
-        let slant = (-dot(direction, normal) / length(direction)).max(0.08);
-        across / slant.sqrt()
+    #[inline(always)]
+    fn footprint(&self, t: f32, sight: &Sight, normal: [f32; 3]) -> f32 {
+        let slant = (-dot(sight.direction, normal) / sight.length).max(0.08);
+        self.view.metres_per_px(t) / slant.sqrt()
     }
 }
 
-/// Where a sight meets the plane `normal . x = reach`, and its parameter.
-#[inline]
-fn meet(normal: [f32; 3], reach: f32, from: [f32; 3], direction: [f32; 3]) -> ([f32; 3], f32) {
-    let down = dot(normal, direction);
-    let t = if down.abs() > 1e-6 { (reach - dot(normal, from)) / down } else { 0.0 };
-    (std::array::from_fn(|c| from[c] + t * direction[c]), t)
+impl Sight {
+    /// Where the sight meets the plane `normal . x = reach`, and its parameter.
+    #[inline(always)]
+    fn meet(&self, normal: [f32; 3], reach: f32) -> ([f32; 3], f32) {
+        let down = dot(normal, self.direction);
+        let t = if down.abs() > 1e-6 { (reach - dot(normal, self.from)) / down } else { 0.0 };
+        (along(self.from, self.direction, t), t)
+    }
 }

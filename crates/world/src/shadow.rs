@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::mesh::{Crown, Scene, dot};
-use crate::noise::Noise;
+use crate::noise::{Noise, cell, whole};
 use crate::raster::{scan, shifts};
 
 const HALF_M: f32 = 740.0;
@@ -49,16 +49,14 @@ impl ShadowMap {
     }
 
     /// How much of the sun reaches a point, 0 to 1; `margin_m` above it casts nothing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sunlight(&self, [e, n, z]: [f32; 3], margin_m: f32) -> f32 {
-        let last = (self.side - 2) as f32;
-        let x = ((e - z * self.slant[0] + HALF_M) / TEXEL_M - 0.5).clamp(0.0, last);
-        let y = ((n - z * self.slant[1] + HALF_M) / TEXEL_M - 0.5).clamp(0.0, last);
-        let (i, j) = (x as usize, y as usize);
-        let (fx, fy) = (x - i as f32, y - j as f32);
-        let limit = ((z + margin_m - BASE_M) * 100.0) as u16;
+        let last = self.side as f32 - 1.001;
+        let (i, fx) = cell(((e - z * self.slant[0] + HALF_M) * (1.0 / TEXEL_M) - 0.5).clamp(0.0, last));
+        let (j, fy) = cell(((n - z * self.slant[1] + HALF_M) * (1.0 / TEXEL_M) - 0.5).clamp(0.0, last));
+        let limit = whole((z + margin_m - BASE_M) * 100.0);
         let at = j * self.side + i;
-        let free = |top: u16| if top > limit { 0.0 } else { 1.0 };
+        let free = |top: u16| if i32::from(top) > limit { 0.0 } else { 1.0 };
         let (a, b) = (&self.tops[at..at + 2], &self.tops[at + self.side..at + self.side + 2]);
         let upper = free(a[0]) * (1.0 - fx) + free(a[1]) * fx;
         let lower = free(b[0]) * (1.0 - fx) + free(b[1]) * fx;
