@@ -1,0 +1,46 @@
+//! Follow: carries each click from the frame the operator saw to the newest one.
+//!
+//! Neural fixes come a few times a second and describe a frame that is already past; in between, and forward to now, a
+//! target's pixel moves with the picture around it (pyramidal Lucas-Kanade, checked forward and backward). The picture is
+//! compared with how the target looked when it was last anchored, which takes the drift out, and is how the follower knows
+//! that it has lost the object: it would rather say so than be led away by whatever covers it.
+//!
+//! The brightness pyramid of a frame is built once and shared by all targets, and kept for some seconds, so that a click on
+//! an older frame starts there and runs through the stored frames.
+
+pub mod anchor;
+pub mod follower;
+pub mod lucas_kanade;
+pub mod patch;
+pub mod pyramid;
+pub mod ring;
+pub mod similarity;
+pub mod stage;
+
+use serde::Deserialize;
+
+pub use follower::{Follower, LostReason, Seen};
+pub use pyramid::{Pyramid, PyramidBuilder};
+pub use ring::FrameRing;
+pub use stage::{Follow, ReAnchor};
+
+/// Configures following.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The side of the square around the click whose picture is followed, in pixels of a frame 1280 wide; frames of
+    /// other widths are scaled.
+    pub region_px: f64,
+    /// Frames wider than this are halved until they are not: following needs no more detail, and costs less.
+    pub work_width_px_max: u32,
+    /// How long frames are kept for clicks on them.
+    pub ring_ms: u64,
+    /// The memory for that; the oldest frames go first.
+    pub ring_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { region_px: 56.0, work_width_px_max: 960, ring_ms: 5_000, ring_bytes_max: 96 << 20 }
+    }
+}
