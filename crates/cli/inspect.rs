@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use serde::Serialize;
 use smgeo_engine::{
-    Backend, BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
+    BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
 };
 
 /// Checks an engine package and says what it is.
