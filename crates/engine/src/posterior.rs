@@ -160,15 +160,18 @@ impl Posterior {
         modes
     }
 
-    // Softmax of `probabilities`, which hold the logits, and of the absent cell's 0. In f64: a logit divided by a small
-    // temperature may leave f32.
+    // Softmax of `probabilities`, which hold the logits, and of the absent cell's 0.
     fn normalise(&mut self, temperature: f32) {
-        let cooled = |logit: f32| f64::from(logit) / f64::from(temperature);
-        let highest = cooled(self.probabilities[self.peak]).max(0.0);
-        let absent = (-highest).exp();
-        let total = absent + self.probabilities.iter().map(|logit| (cooled(*logit) - highest).exp()).sum::<f64>();
-        self.absent = (absent / total) as f32;
-        self.probabilities.iter_mut().for_each(|p| *p = ((cooled(*p) - highest).exp() / total) as f32);
+        let highest = (self.probabilities[self.peak] / temperature).max(0.0);
+        let mut total = f64::from((-highest).exp());
+        self.absent = (-highest).exp();
+        for p in &mut self.probabilities {
+            *p = (*p / temperature - highest).exp();
+            total += f64::from(*p);
+        }
+        let scale = (1.0 / total) as f32;
+        self.absent *= scale;
+        self.probabilities.iter_mut().for_each(|p| *p *= scale);
     }
 
     fn mode_at(&self, peak: usize, claimed: &[Mode], maps: &Maps) -> Mode {

@@ -51,6 +51,8 @@ pub struct Query {
     pub click: Pixel<geo::Query>,
     /// Whether the crop was laid north up at map scale by a pose, or is raw.
     pub rectified: bool,
+    /// One standard deviation of where the click lies on the ground because its pixel is uncertain, metres.
+    pub pixel_sigma_m: f64,
     /// Where to look.
     pub window: TileWindow,
     /// The pose, where telemetry allowed one.

@@ -7,29 +7,33 @@
 
 mod config;
 mod crop;
+mod finder;
 mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use smgeo_engine::EncoderImage;
 use smgeo_engine::rectify::{Picture, Pyramid};
 use smgeo_flow::latest::{Put, Take};
 use smgeo_flow::{Fault, SharedClock, Stage};
 use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, SightSigma, TileId};
 use smgeo_messages::{
-    Followed, FollowedTarget, Frame, PoseUsed, Query, QueryBatch, RayFix, Sight, Telemetry,
+    Followed, FollowedTarget, Frame, PoseUsed, Prompt, Query, QueryBatch, RayFix, SharedFrame, Sight, Telemetry, Track,
 };
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::camera::Lens;
+use crate::follow::ReAnchor;
+use crate::prompts::{FrameIndex, SeenFrame};
 use crate::telemetry::{PoseAt, PoseBuffer};
 use crate::terrain::{Ground, GroundSource};
 use crate::web::DroneView;
 
 pub use config::Config;
 use crop::Crop;
+use finder::Finder;
 use window::Windows;
 
 /// Is how long one step waits for a frame.
@@ -51,6 +55,14 @@ pub struct Ends {
     pub ahead: watch::Sender<Arc<[TileId]>>,
     /// Where the drone is and what it sees, for the map; none while telemetry gives no pose.
     pub drone: watch::Sender<Option<DroneView>>,
+    /// The decoded frames, for whoever judges a click.
+    pub seen: FrameIndex,
+    /// The newest decoded picture, for the page.
+    pub picture: watch::Sender<Option<SharedFrame>>,
+    /// Where targets are, to find those again that left the picture.
+    pub tracks: broadcast::Sender<Arc<Track>>,
+    /// Targets found again.
+    pub re_anchors: Sender<ReAnchor>,
 }
 
 /// Is the stage: followed frames in, questions out.
@@ -61,6 +73,7 @@ pub struct Assemble {
     windows: Windows,
     poses: PoseBuffer,
     ground: GroundSource,
+    finder: Finder,
     ends: Ends,
 }
 
@@ -84,7 +97,8 @@ impl Assemble {
         ends: Ends,
     ) -> Self {
         let windows = Windows::new(&config, zoom);
-        Self { config, clock, lens, windows, poses, ground, ends }
+        let finder = Finder::new(ends.tracks.subscribe());
+        Self { config, clock, lens, windows, poses, ground, finder, ends }
     }
 
     fn take_telemetry(&mut self) {
@@ -97,6 +111,9 @@ impl Assemble {
 
     fn assemble(&mut self, followed: &Followed) -> QueryBatch {
         let frame = &followed.frame;
+        self.ends.seen.note(SeenFrame::from(&**frame));
+        self.ends.picture.send_replace(Some(frame.clone()));
+        self.finder.take_tracks();
         let scene = self.scene(frame);
         self.look(frame, &scene);
         let mut batch = QueryBatch {
@@ -114,7 +131,10 @@ impl Assemble {
         for target in &followed.targets {
             let id = target.prompt.target;
             let query = match target.sight {
-                Sight::Lost(reason) => Err(reason),
+                Sight::Lost(reason) => {
+                    self.find_again(frame, &scene, &target.prompt);
+                    Err(reason)
+                }
                 Sight::At { .. } if frame.frozen => Err("the video stands still"),
                 Sight::At { pixel, sigma_px } => self.query(frame, &scene, &pyramid, target, (pixel, sigma_px)),
             };
@@ -126,11 +146,20 @@ impl Assemble {
         batch
     }
 
+    /// Says where a target that left the picture must be in it now, if that is known.
+    fn find_again(&mut self, frame: &Frame, scene: &Result<Scene, Arc<str>>, prompt: &Prompt) {
+        let Ok(scene) = scene else { return };
+        if let Some(found) = self.finder.find(frame, scene, prompt) {
+            // A full channel means that following is behind; it is asked again soon.
+            let _ = self.ends.re_anchors.try_send(found);
+        }
+    }
+
     /// Puts the camera over the ground at the frame's capture time, or says what stands in the way.
     fn scene(&mut self, frame: &Frame) -> Result<Scene, Arc<str>> {
         let at = self.poses.pose_at(frame.captured).map_err(|why| Arc::from(why.to_string()))?;
         if let Some(suspicion) = at.suspicion {
-            return Err(Arc::from(suspicion.to_string()));
+            return Err(Arc::from(suspicion.phrase()));
         }
         let ground = self.ground.around(at.pose.position.at).map_err(|why| Arc::from(why.to_string()))?;
         let told = self.poses.field_of_view_at(frame.captured).map(|told| told.horizontal_rad);
@@ -159,7 +188,8 @@ impl Assemble {
         };
         let rgb = pyramid.crop(|x, y| crop.frame_from_crop(x, y));
         let click = crop.click();
-        let image = EncoderImage::query(&rgb, (click.x as f32, click.y as f32)).map_err(|_| "the click left its crop")?;
+        let image =
+            EncoderImage::query(&rgb, (click.x as f32, click.y as f32)).map_err(|_| "the click left its crop")?;
         Ok(Query {
             target: target.prompt.target,
             revision: target.prompt.revision,
@@ -169,6 +199,7 @@ impl Assemble {
             image,
             click,
             rectified: ray.is_some(),
+            pixel_sigma_m: ray.as_ref().map_or(0.0, |(ground, _)| sigma_px * ground.range_m / scene_focal(scene)),
             window,
             pose: scene.as_ref().ok().map(|scene| scene.used.clone()),
             ray: ray.map(|(_, fix)| fix),
@@ -189,6 +220,11 @@ impl Assemble {
     }
 }
 
+/// Returns the focal length, pixels; without a camera over ground nothing is measured in metres.
+fn scene_focal(scene: &Result<Scene, Arc<str>>) -> f64 {
+    scene.as_ref().map_or(f64::INFINITY, |scene| scene.camera.fx_px)
+}
+
 impl Stage for Assemble {
     fn name(&self) -> &'static str {
         "assemble"
@@ -207,8 +243,7 @@ impl Stage for Assemble {
 
 impl Scene {
     fn cast(&self, pixel: Pixel<geo::Frame>, sigma_px: f64) -> Option<(RayGround, RayFix)> {
-        let sight =
-            geo::Sight { frame: &self.ground.frame, pose: &self.used.pose, camera: &self.camera, pixel };
+        let sight = geo::Sight { frame: &self.ground.frame, pose: &self.used.pose, camera: &self.camera, pixel };
         let sigma = SightSigma { pose: self.used.sigma, pixel_px: sigma_px, terrain_m: self.ground.sigma_m };
         let ground = RayGround::cast(&sight, &sigma, &*self.ground.terrain)?;
         let at = self.ground.frame.geodetic_from(ground.point_enu).ok()?.at;

@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
 use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::{
-    Basis, Detection, Estimate, Evidence, Found, FrameId, Outcome, Prompt, PromptSet, Provenance, RayFix, TargetId, Track,
-    TrackState,
+    Basis, Detection, Estimate, Evidence, Found, FrameId, Outcome, Prompt, PromptSet, Provenance, RayFix, TargetId,
+    Track, TrackState,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -101,7 +101,9 @@ impl Config {
             return Err(format!("fuse.score_min is {}; it must be from 0 to 1", self.score_min));
         }
         if self.coasting_s < self.locked_age_s_max {
-            return Err("fuse.coasting_s is less than fuse.locked_age_s_max; a track coasts after it was locked".to_owned());
+            return Err(
+                "fuse.coasting_s is less than fuse.locked_age_s_max; a track coasts after it was locked".to_owned()
+            );
         }
         Ok(())
     }

@@ -1,10 +1,17 @@
 //! The actors and their wiring: ingest, telemetry, tiles, prompts, assemble, locate, fuse, publish, control, web.
 
+pub mod assemble;
+pub mod camera;
 pub mod control;
+pub mod film;
 pub mod follow;
+pub mod fuse;
 pub mod ingest;
+pub mod locate;
 pub mod prompts;
 pub mod rtsp_server;
 pub mod telemetry;
+pub mod terrain;
 pub mod tiles;
+pub mod vehicle;
 pub mod web;

@@ -75,7 +75,10 @@ impl Config {
             return Err(format!("locate.prior_outlier is {}; it must be from 0 to less than 1", self.prior_outlier));
         }
         if !(self.rectification_sigma_m.is_finite() && self.rectification_sigma_m >= 0.0) {
-            return Err(format!("locate.rectification_sigma_m is {}; it must be 0 or more", self.rectification_sigma_m));
+            return Err(format!(
+                "locate.rectification_sigma_m is {}; it must be 0 or more",
+                self.rectification_sigma_m
+            ));
         }
         Ok(())
     }
@@ -112,8 +115,8 @@ pub struct Locate {
 enum Gathered {
     /// Every tile that the map has is encoded.
     Ready { mosaic: Mosaic, missing: Vec<TileId> },
-    /// This many tiles are still to be read or encoded.
-    Pending(usize),
+    /// Some of its tiles are still to be read or encoded.
+    Pending,
     /// The map has none of its tiles.
     Empty,
 }
@@ -211,16 +214,10 @@ impl Locate {
     }
 
     /// Puts a window together. Queries with the same window share one mosaic, and so one run of the locator.
-    fn gather_window(
-        &self,
-        window: &TileWindow,
-        made: &mut HashMap<TileWindow, Mosaic>,
-    ) -> Result<Gathered, Fault> {
+    fn gather_window(&self, window: &TileWindow, made: &mut HashMap<TileWindow, Mosaic>) -> Result<Gathered, Fault> {
         let known: Vec<(TileId, Known)> = window.tiles().map(|tile| (tile, self.known(tile))).collect();
-        let pending =
-            known.iter().filter(|(_, known)| matches!(known, Known::Pending | Known::Picture(_))).count();
-        if pending > 0 {
-            return Ok(Gathered::Pending(pending));
+        if known.iter().any(|(_, known)| matches!(known, Known::Pending | Known::Picture(_))) {
+            return Ok(Gathered::Pending);
         }
         let missing: Vec<TileId> =
             known.iter().filter(|(_, known)| matches!(known, Known::Missing)).map(|(tile, _)| *tile).collect();
@@ -244,7 +241,12 @@ impl Locate {
     }
 
     /// Matches every query whose window is ready, in one run.
-    fn locate(&mut self, queries: &[Query], features: &[Features], gathered: &[Gathered]) -> Result<Vec<Outcome>, Fault> {
+    fn locate(
+        &mut self,
+        queries: &[Query],
+        features: &[Features],
+        gathered: &[Gathered],
+    ) -> Result<Vec<Outcome>, Fault> {
         let mut requests = Vec::with_capacity(queries.len());
         for ((query, features), gathered) in queries.iter().zip(features).zip(gathered) {
             if let Gathered::Ready { mosaic, .. } = gathered {
@@ -254,9 +256,10 @@ impl Locate {
         }
         let mut maps = self.backend.locate(&requests).map_err(Fault::restart)?.into_iter();
         let manifest = self.package.manifest();
-        let reading = Reading { config: &self.config, stride_px: manifest.stride_px, temperature: manifest.temperature };
+        let reading =
+            Reading { config: &self.config, stride_px: manifest.stride_px, temperature: manifest.temperature };
         let outcome = |(query, gathered): (&Query, &Gathered)| match gathered {
-            Gathered::Pending(_) => Outcome::NotFound("the map around it is being encoded"),
+            Gathered::Pending => Outcome::NotFound("the map around it is being encoded"),
             Gathered::Empty => {
                 let of = query.window.tiles().count();
                 Outcome::NoMap { missing: of, of }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use nalgebra::Vector3;
 use serde::{Deserialize, Serialize};
 use smgeo_geo::{
-    Altitude, EarthError, Geodetic, GridShape, GridTerrain, LatLon, LevelGround, LocalFrame, Msl, Terrain, TileId, mercator,
+    Altitude, EarthError, Geodetic, GridShape, GridTerrain, LatLon, LevelGround, LocalFrame, Msl, Terrain, TileId,
+    mercator,
 };
 
 use crate::tiles::{MbTiles, TileError, TilePicture, TileSource};
@@ -167,9 +168,9 @@ fn lay(store: &MbTiles, zoom: u8, frame: &LocalFrame) -> Result<GridTerrain, Ter
             let north_m = corner_m + row as f64 * GRID_CELL_M;
             let at = frame.geodetic_from(Vector3::new(east_m, north_m, 0.0))?.at;
             // Over 8 km the geoid leans by centimetres: the undulation of the middle serves all nodes.
-            let up_m = model.height_m_msl(at)?.map(|msl| {
-                frame.enu_from(Geodetic { at, height: Altitude::from_m(sea_level.m() + msl) }).z
-            });
+            let up_m = model
+                .height_m_msl(at)?
+                .map(|msl| frame.enu_from(Geodetic { at, height: Altitude::from_m(sea_level.m() + msl) }).z);
             heights_m.push(up_m.unwrap_or(f64::NAN));
         }
     }

@@ -69,10 +69,10 @@ impl Reading<'_> {
         }))
     }
 
-    /// Turns pixels right and down into metres north and east, and adds what the crop itself was off by.
+    /// Turns pixels right and down into metres north and east, and adds what crop and click were off by.
     fn covariance(&self, query: &Query, px2: [[f64; 2]; 2]) -> Option<Covariance2> {
         let scale = query.window.metres_per_px();
-        let crop_m2 = self.config.rectification_sigma_m.powi(2);
+        let crop_m2 = self.config.rectification_sigma_m.powi(2) + query.pixel_sigma_m.powi(2);
         Covariance2::new(
             px2[1][1] * scale.north.powi(2) + crop_m2,
             -px2[0][1] * scale.north * scale.east,
