@@ -85,8 +85,6 @@ pub(crate) struct Light {
     /// One over the distance at which haze has taken 63 %, 1/m.
     pub(crate) haze_per_m: f32,
     pub(crate) haze: Rgb,
-    /// Square-root-like response to light from 0 to 2 in 256 steps.
-    pub(crate) curve: Vec<f32>,
 }
 
 /// What the season does to plants: factors on red, green, blue, for ground and for crowns that turn.
@@ -116,7 +114,6 @@ impl Day {
 fn light(sun: [f32; 3], dice: &mut Dice) -> Light {
     let sky = dice.range(0.17, 0.3);
     let low = 1.0 - sun[2];
-    let curve = (0..256).map(|k| (2.0 * k as f32 / 255.0).powf(1.0 / 2.1)).collect();
     Light {
         sky,
         sun: (1.0 - sky) / sun[2].max(0.3),
@@ -124,7 +121,6 @@ fn light(sun: [f32; 3], dice: &mut Dice) -> Light {
         shade_tint: [0.9, 0.98, 1.1],
         haze_per_m: 1.0 / dice.range(2600.0, 9000.0),
         haze: [184.0, 198.0, 212.0],
-        curve,
     }
 }
 

@@ -46,7 +46,7 @@ impl Flight {
         let speed_mps = f64::from(dice.range(8.0, 15.0));
         let ways = ways(&mut dice, speed_mps * STEP_S);
         let states = follow(town, &mut dice, &ways);
-        let shake = std::array::from_fn(|_| f64::from(dice.range(0.0, 6.28)));
+        let shake = std::array::from_fn(|_| f64::from(dice.range(0.0, std::f32::consts::TAU)));
         Flight { speed_mps, states, shake, frame: *town.frame() }
     }
 
@@ -175,7 +175,7 @@ fn follow(town: &Town, dice: &mut Dice, ways: &[Way]) -> Vec<State> {
     let above = f64::from(dice.range(90.0, 135.0));
     let swing = f64::from(dice.range(5.0, 14.0));
     let (pitch_rate, height_rate) = (f64::from(dice.range(0.09, 0.16)), f64::from(dice.range(0.03, 0.06)));
-    let phase = f64::from(dice.range(0.0, 6.28));
+    let phase = f64::from(dice.range(0.0, std::f32::consts::TAU));
     let ground = |at: [f32; 2]| f64::from(town.relief.height(at[0], at[1]));
     let mut up = ground(ways[0].at) + above;
     let mut yaw = compass(&ways[0]);

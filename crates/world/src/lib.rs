@@ -1,5 +1,6 @@
 //! A made world with known truth: towns, satellite renders, drone flights with video and telemetry.
 
+mod block_order;
 mod blocks;
 mod building;
 mod car;
@@ -8,6 +9,7 @@ mod dice;
 mod draft;
 mod error;
 pub mod flight;
+mod ground;
 mod houses;
 mod material;
 mod mesh;

@@ -3,8 +3,10 @@
 
 use rayon::prelude::*;
 
+use crate::block_order::{column_of_4, into_blocks, row_of_4};
 use crate::material::Material;
-use crate::noise::{Noise, cell};
+use crate::noise::{Noise, cell, whole};
+use crate::project::RUN_PX;
 
 const SUBROWS: usize = 4;
 const BAND_ROWS: usize = 64;
@@ -20,7 +22,6 @@ pub(crate) struct Paint {
 pub(crate) struct GroundTexture {
     pub(crate) half_m: f32,
     pub(crate) texel_m: f32,
-    ratio_per_m: f32,
     levels: Vec<Level>,
 }
 
@@ -38,37 +39,69 @@ impl GroundTexture {
         let mut texels = vec![[0u8; 4]; side * side];
         texels.par_chunks_mut(side * BAND_ROWS).enumerate().for_each(|(band, texels)| {
             let mut brush = Brush::new(side, half_m, texel_m, band * BAND_ROWS);
-            brush.flood(texels, base);
+            let mut rows = vec![[0u8; 4]; texels.len()];
+            brush.flood(&mut rows, base);
             let (top, bottom) = ((band * BAND_ROWS) as f32, ((band + 1) * BAND_ROWS) as f32);
             for (paint, &(first, last)) in paints.iter().zip(&bounds) {
                 if last >= top && first < bottom {
-                    brush.fill(texels, paint);
+                    brush.fill(&mut rows, paint);
                 }
             }
+            into_blocks(&rows, side, 4, texels);
         });
         let mut levels = vec![Level { side, per_m: 1.0 / texel_m, texels }];
-        while levels[levels.len() - 1].side > 8 {
+        while levels[levels.len() - 1].side.is_multiple_of(8) {
             levels.push(halved(&levels[levels.len() - 1]));
         }
-        GroundTexture { half_m, texel_m, ratio_per_m: 1.42 / texel_m, levels }
+        GroundTexture { half_m, texel_m, levels }
     }
 
-    /// The bilinear colour at (east, north) from the copy whose texels are about `footprint_m`.
+    /// Bilinear red, green, blue and plant share (0 to 255) at points, from the copy whose texels are about `footprint_m`.
     #[inline(always)]
-    pub(crate) fn sample(&self, east: f32, north: f32, footprint_m: f32) -> [f32; 4] {
+    pub(crate) fn sample_run(
+        &self,
+        east: &[f32; RUN_PX],
+        north: &[f32; RUN_PX],
+        footprint_m: f32,
+    ) -> [[f32; RUN_PX]; 4] {
         // The exponent of the ratio is the copy's number; 1.42 puts the change half way between two copies.
-        let ratio = (footprint_m * self.ratio_per_m).max(1.0);
+        let ratio = (footprint_m * 1.42 / self.texel_m).max(1.0);
         let index = ((ratio.to_bits() >> 23) as usize).wrapping_sub(127).min(self.levels.len() - 1);
         let level = &self.levels[index];
-        let last = level.side as f32 - 1.001;
-        let (i, fx) = cell(((east + self.half_m) * level.per_m - 0.5).clamp(0.0, last));
-        let (j, fy) = cell(((self.half_m - north) * level.per_m - 0.5).clamp(0.0, last));
-        let at = j * level.side + i;
-        let (top, bottom) = (&level.texels[at..at + 2], &level.texels[at + level.side..at + level.side + 2]);
-        let (a, b, c, d) = ((1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy);
-        let ([p, q], [r, s]) = ([top[0], top[1]], [bottom[0], bottom[1]]);
-        let mixed = |k: usize| a * f32::from(p[k]) + b * f32::from(q[k]) + c * f32::from(r[k]) + d * f32::from(s[k]);
-        [mixed(0), mixed(1), mixed(2), mixed(3)]
+        let (side, per_m) = (level.side as u32, level.per_m);
+        let last = level.side as f32 - 1.5;
+        let mut places = [[0u32; 4]; RUN_PX];
+        let mut weights = [[0u32; 4]; RUN_PX];
+        for k in 0..RUN_PX {
+            let (i, fx) = cell(((east[k] + self.half_m) * per_m - 0.5).clamp(0.0, last));
+            let (j, fy) = cell(((self.half_m - north[k]) * per_m - 0.5).clamp(0.0, last));
+            let (i, j) = (i as u32, j as u32);
+            let (x0, x1) = (column_of_4(i), column_of_4(i.wrapping_add(1)));
+            let (y0, y1) = (row_of_4(j, side), row_of_4(j.wrapping_add(1), side));
+            places[k] = [x0.wrapping_add(y0), x1.wrapping_add(y0), x0.wrapping_add(y1), x1.wrapping_add(y1)];
+            let (x, y) = (whole(fx * 16.0) as u32, whole(fy * 16.0) as u32);
+            let across = x.wrapping_mul(y);
+            weights[k] = [
+                256u32.wrapping_sub((x << 4).wrapping_add(y << 4)).wrapping_add(across),
+                (x << 4).wrapping_sub(across),
+                (y << 4).wrapping_sub(across),
+                across,
+            ];
+        }
+        let mut mixed = [[0.0; RUN_PX]; 4];
+        for k in 0..RUN_PX {
+            // Two channels at a time in one word: each holds up to 255 * 256.
+            let (mut even, mut odd) = (0u32, 0u32);
+            for tap in 0..4 {
+                let texel = u32::from_le_bytes(level.texels[places[k][tap] as usize]);
+                even = even.wrapping_add((texel & 0x00ff_00ff).wrapping_mul(weights[k][tap]));
+                odd = odd.wrapping_add(((texel >> 8) & 0x00ff_00ff).wrapping_mul(weights[k][tap]));
+            }
+            let unpack = |word: u32| ((word & 0xffff) as f32 * (1.0 / 256.0), (word >> 16) as f32 * (1.0 / 256.0));
+            (mixed[0][k], mixed[2][k]) = unpack(even);
+            (mixed[1][k], mixed[3][k]) = unpack(odd);
+        }
+        mixed
     }
 }
 
@@ -184,11 +217,15 @@ fn rows_of(outline: &[[f32; 2]], half_m: f32, texel_m: f32) -> (f32, f32) {
 fn halved(level: &Level) -> Level {
     let side = level.side / 2;
     let mut texels = vec![[0u8; 4]; side * side];
-    texels.par_chunks_mut(side).enumerate().for_each(|(row, line)| {
-        let upper = &level.texels[2 * row * level.side..];
-        let lower = &level.texels[(2 * row + 1) * level.side..];
-        for (x, texel) in line.iter_mut().enumerate() {
-            let (p, q, r, s) = (upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1]);
+    texels.par_chunks_mut(side * 4).enumerate().for_each(|(four, out)| {
+        for (place, texel) in out.iter_mut().enumerate() {
+            let (block, inner) = (place / 16, place % 16);
+            let (i, j) = (block * 4 + inner % 4, four * 4 + inner / 4);
+            let from = |x: usize, y: usize| {
+                let (x, y) = ((2 * i + x) as u32, (2 * j + y) as u32);
+                level.texels[(column_of_4(x) + row_of_4(y, level.side as u32)) as usize]
+            };
+            let (p, q, r, s) = (from(0, 0), from(1, 0), from(0, 1), from(1, 1));
             let mean =
                 |c: usize| ((u16::from(p[c]) + u16::from(q[c]) + u16::from(r[c]) + u16::from(s[c]) + 2) / 4) as u8;
             *texel = [mean(0), mean(1), mean(2), mean(3)];

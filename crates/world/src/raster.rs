@@ -103,20 +103,23 @@ impl Visible {
 
     fn ground<P: Projection>(&mut self, view: &P, relief: &Relief) {
         let side = relief.lines.len();
-        self.corners.clear();
-        for (j, &north) in relief.lines.iter().enumerate() {
-            for (i, &east) in relief.lines.iter().enumerate() {
-                self.corners.push(view.project([east, north, relief.heights[j * side + i]]));
+        for patch in relief.patches.iter().filter(|patch| view.sees(patch.centre, patch.radius)) {
+            let ((i0, i1), (j0, j1)) = (patch.columns, patch.rows);
+            self.corners.clear();
+            for j in j0..=j1 {
+                let corner = |i: usize| view.project([relief.lines[i], relief.lines[j], relief.heights[j * side + i]]);
+                self.corners.extend((i0..=i1).map(corner));
             }
-        }
-        for j in 0..side - 1 {
-            for i in 0..side - 1 {
-                let at = j * side + i;
-                let (sw, se, nw, ne) =
-                    (self.corners[at], self.corners[at + 1], self.corners[at + side], self.corners[at + side + 1]);
-                let id = GROUND | (2 * at) as u32;
-                self.push([sw, se, ne], id);
-                self.push([sw, ne, nw], id + 1);
+            let across = i1 - i0 + 1;
+            for j in j0..j1 {
+                for i in i0..i1 {
+                    let at = (j - j0) * across + i - i0;
+                    let (sw, se) = (self.corners[at], self.corners[at + 1]);
+                    let (nw, ne) = (self.corners[at + across], self.corners[at + across + 1]);
+                    let id = GROUND | (2 * (j * side + i)) as u32;
+                    self.push([sw, se, ne], id);
+                    self.push([sw, ne, nw], id + 1);
+                }
             }
         }
     }

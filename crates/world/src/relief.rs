@@ -3,7 +3,7 @@
 
 use smgeo_geo::Terrain;
 
-use crate::mesh::{cross, dot, sub, unit};
+use crate::mesh::{between, cross, dot, length, sub, unit};
 use crate::noise::{smooth, value};
 use crate::style::{River, Style};
 
@@ -18,7 +18,21 @@ pub struct Relief {
     pub(crate) heights: Vec<f32>,
     /// Unit normal and distance of the plane of each triangle: two a cell, south-east half first.
     pub(crate) planes: Vec<([f32; 3], f32)>,
+    pub(crate) patches: Vec<Patch>,
 }
+
+/// A few cells together, to be dropped at once when out of sight.
+pub(crate) struct Patch {
+    /// First and last grid line in east.
+    pub(crate) columns: (usize, usize),
+    /// First and last grid line in north.
+    pub(crate) rows: (usize, usize),
+    pub(crate) centre: [f32; 3],
+    pub(crate) radius: f32,
+}
+
+/// Cells along a side of a patch.
+const PATCH_CELLS: usize = 8;
 
 impl Relief {
     /// Hills of a style, with a valley along `river` (points of the water's middle line).
@@ -40,8 +54,8 @@ impl Relief {
                 });
             }
         }
-        let planes = planes(&lines, &heights);
-        Relief { lines, heights, planes }
+        let (planes, patches) = (planes(&lines, &heights), patches(&lines, &heights));
+        Relief { lines, heights, planes, patches }
     }
 
     /// Ground height above the origin, metres; the edge continues flat.
@@ -103,6 +117,23 @@ fn planes(lines: &[f32], heights: &[f32]) -> Vec<([f32; 3], f32)> {
         }
     }
     planes
+}
+
+fn patches(lines: &[f32], heights: &[f32]) -> Vec<Patch> {
+    let last = lines.len() - 1;
+    let starts = || (0..last).step_by(PATCH_CELLS);
+    let patch = |(j, i): (usize, usize)| {
+        let (columns, rows) = ((i, (i + PATCH_CELLS).min(last)), (j, (j + PATCH_CELLS).min(last)));
+        let (mut low, mut high) = (f32::MAX, f32::MIN);
+        for row in rows.0..=rows.1 {
+            for height in &heights[row * lines.len() + columns.0..=row * lines.len() + columns.1] {
+                (low, high) = (low.min(*height), high.max(*height));
+            }
+        }
+        let (a, b) = ([lines[columns.0], lines[rows.0], low], [lines[columns.1], lines[rows.1], high]);
+        Patch { columns, rows, centre: between(a, b, 0.5), radius: length(sub(b, a)) / 2.0 }
+    };
+    starts().flat_map(|j| starts().map(move |i| (j, i))).map(patch).collect()
 }
 
 fn hills(seed: u64, style: &Style, east: f32, north: f32) -> f32 {

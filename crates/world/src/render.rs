@@ -9,6 +9,7 @@ use smgeo_geo::{Camera, LatLon, Pose, TileId};
 
 use crate::day::Day;
 use crate::dice::{Dice, mix};
+use crate::mesh::{along, scaled};
 use crate::noise::Noise;
 use crate::project::{Overhead, Perspective, Projection};
 use crate::raster::Visible;
@@ -270,9 +271,9 @@ impl Renderer {
                     let i = (x as f32 + t * motion[0]).round().clamp(0.0, width as f32 - 1.0) as usize;
                     let j = (y as f32 + t * motion[1]).round().clamp(0.0, height as f32 - 1.0) as usize;
                     let rgb = source[j * width + i];
-                    (0..3).for_each(|c| sum[c] += rgb[c]);
+                    sum = along(sum, rgb, 1.0);
                 }
-                *pixel = sum.map(|c| c / taps as f32);
+                *pixel = scaled(sum, 1.0 / taps as f32);
             }
         });
     }
@@ -289,12 +290,12 @@ impl Renderer {
             let source = &self.scratch;
             self.pixels.par_chunks_mut(side).enumerate().for_each(|(y, line)| {
                 for (x, pixel) in line.iter_mut().enumerate() {
-                    let along = if step == 1 { x } else { y };
+                    let start = if step == 1 { x } else { y };
                     let mut sum = [0.0; 3];
                     for (k, weight) in kernel.iter().enumerate() {
-                        let place = (along + k).saturating_sub(reach).min(side - 1);
+                        let place = (start + k).saturating_sub(reach).min(side - 1);
                         let rgb = source[if step == 1 { y * side + place } else { place * side + x }];
-                        (0..3).for_each(|c| sum[c] += weight * rgb[c]);
+                        sum = along(sum, rgb, *weight);
                     }
                     *pixel = sum;
                 }

@@ -32,29 +32,51 @@ impl<P: Projection> Shader<'_, P> {
     pub(crate) fn rows(&self, first: usize, lines: &mut [Rgb]) {
         let width = self.visible.width;
         for left in (0..width).step_by(RUN_PX) {
-            let right = (left + RUN_PX).min(width);
+            let count = RUN_PX.min(width - left);
             for (row, line) in lines.chunks_exact_mut(width).enumerate() {
-                let y = first + row;
-                let run = self.view.run(left, y);
-                for (k, pixel) in line[left..right].iter_mut().enumerate() {
-                    let from = along(run.from, run.from_step, k as f32);
-                    let direction = along(run.direction, run.direction_step, k as f32);
-                    *pixel = self.pixel(left + k, y, Sight { from, direction, length: run.length });
-                }
+                self.run(left, first + row, &mut line[left..left + count]);
             }
         }
     }
 
-    #[inline(always)]
-    fn pixel(&self, x: usize, y: usize, sight: Sight) -> Rgb {
-        match self.visible.at(y * self.visible.width + x) {
-            Seen::Ground(triangle) => self.ground(&sight, &self.town.relief.planes[triangle]),
+    /// Colours up to [`RUN_PX`] pixels: the ground among them at once, the rest one by one.
+    fn run(&self, left: usize, y: usize, pixels: &mut [Rgb]) {
+        let run = self.view.run(left, y);
+        let mut triangles = [u32::MAX; RUN_PX];
+        let mut ground = None;
+        for (k, pixel) in pixels.iter_mut().enumerate() {
+            match self.visible.at(y * self.visible.width + left + k) {
+                Seen::Ground(triangle) => {
+                    triangles[k] = triangle as u32;
+                    ground = Some(triangle as u32);
+                }
+                seen => {
+                    let from = along(run.from, run.from_step, k as f32);
+                    let direction = along(run.direction, run.direction_step, k as f32);
+                    *pixel = self.pixel(seen, left + k, y, &Sight { from, direction, length: run.length });
+                }
+            }
+        }
+        let Some(some) = ground else { return };
+        let shown = triangles;
+        // Pixels without ground go along with a neighbour's triangle, and their result is dropped.
+        triangles.iter_mut().filter(|triangle| **triangle == u32::MAX).for_each(|triangle| *triangle = some);
+        let colours = self.ground_run(&run, &triangles);
+        for ((pixel, colour), triangle) in pixels.iter_mut().zip(colours).zip(shown) {
+            if triangle != u32::MAX {
+                *pixel = colour;
+            }
+        }
+    }
+
+    fn pixel(&self, seen: Seen, x: usize, y: usize, sight: &Sight) -> Rgb {
+        match seen {
             Seen::Face(which, surface) => {
                 let scene = if which == 0 { &self.town.scene } else { &self.day.scene };
-                self.face(&scene.surfaces[surface], &sight)
+                self.face(&scene.surfaces[surface], sight)
             }
-            Seen::Ball(index) => self.crown(index, x, y, &sight),
-            Seen::Sky => self.sky(&sight),
+            Seen::Ball(index) => self.crown(index, x, y, sight),
+            Seen::Ground(_) | Seen::Sky => self.sky(sight),
         }
     }
 
@@ -63,35 +85,7 @@ impl<P: Projection> Shader<'_, P> {
         between(self.day.light.haze, [104.0, 150.0, 206.0], up)
     }
 
-    #[inline(always)]
-    fn ground(&self, sight: &Sight, &(normal, reach): &([f32; 3], f32)) -> Rgb {
-        let (at, t) = sight.meet(normal, reach);
-        let footprint = self.footprint(t, sight, normal);
-        let [e, n, _] = at;
-        let near = &self.town.near;
-        let inside = e.abs() < near.half_m - 1.0 && n.abs() < near.half_m - 1.0;
-        let texture = if inside { near } else { &self.town.far };
-        let [r, g, b, plant] = texture.sample(e, n, footprint);
-        let share = plant * (1.0 / 255.0);
-        let season = self.day.season.ground;
-        let mut gain = 1.0;
-        // The picture of the ground ends at its texels; nearer than that, grass and asphalt have grain of their own.
-        let fade = 1.0 - footprint / (1.6 * texture.texel_m);
-        if fade > 0.0 {
-            let cell = 4.0 / texture.texel_m;
-            let fine = self.noise.grain(whole(e * cell), whole(n * cell));
-            let blades = self.noise.leaf(whole(e * cell * 0.7), whole(n * cell * 0.7));
-            gain += fade * (0.05 * fine + 0.12 * share * blades);
-        }
-        let rgb = [
-            r * gain * (1.0 + share * (season[0] - 1.0)),
-            g * gain * (1.0 + share * (season[1] - 1.0)),
-            b * gain * (1.0 + share * (season[2] - 1.0)),
-        ];
-        let sunlight = self.day.shadow.sunlight(at, 0.25);
-        self.lit(rgb, dot(normal, self.day.sun), sunlight, 1.0, t * sight.length)
-    }
-
+    #[inline(never)]
     fn face(&self, surface: &Surface, sight: &Sight) -> Rgb {
         let (at, t) = sight.meet(surface.normal, dot(surface.normal, surface.origin));
         let footprint = self.footprint(t, sight, surface.normal);
@@ -115,6 +109,7 @@ impl<P: Projection> Shader<'_, P> {
     }
 
     /// The pattern of a face at (s, v) metres along its axes; `footprint` hides what is too small to see.
+    #[inline(never)]
     fn finish(&self, surface: &Surface, s: f32, v: f32, footprint: f32) -> Rgb {
         let (x, y) = ((surface.seed & 511) as i32, (surface.seed >> 9 & 511) as i32);
         let noise = self.noise;
@@ -171,6 +166,7 @@ impl<P: Projection> Shader<'_, P> {
         between(wall, pane, share)
     }
 
+    #[inline(never)]
     fn crown(&self, index: usize, x: usize, y: usize, sight: &Sight) -> Rgb {
         let ball = &self.visible.balls[index];
         let scene = if ball.scene == 0 { &self.town.scene } else { &self.day.scene };
@@ -200,7 +196,8 @@ impl<P: Projection> Shader<'_, P> {
         let light = &self.day.light;
         let direct = light.sun * facing.max(0.0) * sunlight;
         let total = light.sky * open + direct;
-        let gain = light.curve[(whole(total * 127.5) as usize).min(255)];
+        // Cameras answer to light about as its square root.
+        let gain = total.sqrt();
         let warm = (direct / total.max(0.05)).min(1.0);
         let tint = between(light.shade_tint, light.sun_tint, warm);
         let mist = (distance * light.haze_per_m * self.haze).min(0.85);

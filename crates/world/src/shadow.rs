@@ -3,11 +3,14 @@
 
 use rayon::prelude::*;
 
+use crate::block_order::{column_of_8, into_blocks, row_of_8};
 use crate::mesh::{Crown, Scene, dot};
 use crate::noise::{Noise, cell, whole};
+use crate::project::RUN_PX;
 use crate::raster::{scan, shifts};
 
-const HALF_M: f32 = 740.0;
+/// Texels of a side: whole blocks, and 0.35 m of them reach over the town and the longest shadow.
+const SIDE: usize = 4224;
 const TEXEL_M: f32 = 0.35;
 /// Heights are kept in centimetres above this, metres.
 const BASE_M: f32 = -200.0;
@@ -16,6 +19,7 @@ const BAND_ROWS: usize = 256;
 /// Heights of the topmost casters along each beam.
 pub(crate) struct ShadowMap {
     side: usize,
+    half_m: f32,
     /// Metres east and north a beam moves per metre of height, towards the sun.
     slant: [f32; 2],
     tops: Vec<u16>,
@@ -24,9 +28,9 @@ pub(crate) struct ShadowMap {
 impl ShadowMap {
     /// Casts the shadows of scenes under a sun (unit vector towards it).
     pub(crate) fn new(sun: [f32; 3], scenes: [&Scene; 2]) -> ShadowMap {
-        let side = (2.0 * HALF_M / TEXEL_M) as usize;
+        let side = SIDE;
         let slant = [sun[0] / sun[2], sun[1] / sun[2]];
-        let mut map = ShadowMap { side, slant, tops: Vec::new() };
+        let mut map = ShadowMap { side, half_m: SIDE as f32 * TEXEL_M / 2.0, slant, tops: Vec::new() };
         let mut triangles = Vec::new();
         let mut crowns = Vec::new();
         for scene in scenes {
@@ -40,9 +44,11 @@ impl ShadowMap {
         }
         let mut tops = vec![0u16; side * side];
         tops.par_chunks_mut(side * BAND_ROWS).enumerate().for_each(|(band, tops)| {
-            let mut target = Band { side, first_row: (band * BAND_ROWS) as i32, tops };
+            let mut rows = vec![0u16; tops.len()];
+            let mut target = Band { side, first_row: (band * BAND_ROWS) as i32, tops: &mut rows };
             triangles.iter().for_each(|triangle| target.triangle(triangle));
             crowns.iter().for_each(|crown| target.crown(&map, crown));
+            into_blocks(&rows, side, 8, tops);
         });
         map.tops = tops;
         map
@@ -50,22 +56,61 @@ impl ShadowMap {
 
     /// How much of the sun reaches a point, 0 to 1; `margin_m` above it casts nothing.
     #[inline(always)]
-    pub(crate) fn sunlight(&self, [e, n, z]: [f32; 3], margin_m: f32) -> f32 {
-        let last = self.side as f32 - 1.001;
-        let (i, fx) = cell(((e - z * self.slant[0] + HALF_M) * (1.0 / TEXEL_M) - 0.5).clamp(0.0, last));
-        let (j, fy) = cell(((n - z * self.slant[1] + HALF_M) * (1.0 / TEXEL_M) - 0.5).clamp(0.0, last));
-        let limit = whole((z + margin_m - BASE_M) * 100.0);
-        let at = j * self.side + i;
-        let free = |top: u16| if i32::from(top) > limit { 0.0 } else { 1.0 };
-        let (a, b) = (&self.tops[at..at + 2], &self.tops[at + self.side..at + self.side + 2]);
-        let upper = free(a[0]) * (1.0 - fx) + free(a[1]) * fx;
-        let lower = free(b[0]) * (1.0 - fx) + free(b[1]) * fx;
+    pub(crate) fn sunlight(&self, at: [f32; 3], margin_m: f32) -> f32 {
+        let (places, [fx, fy], limit) = self.look(at, margin_m);
+        self.free(places, fx, fy, limit)
+    }
+
+    /// The same for the points of a run.
+    #[inline(always)]
+    pub(crate) fn sunlight_run(
+        &self,
+        east: &[f32; RUN_PX],
+        north: &[f32; RUN_PX],
+        up: &[f32; RUN_PX],
+        margin_m: f32,
+    ) -> [f32; RUN_PX] {
+        let mut places = [[0u32; 4]; RUN_PX];
+        let mut parts = [[0.0; 2]; RUN_PX];
+        let mut limits = [0; RUN_PX];
+        for k in 0..RUN_PX {
+            (places[k], parts[k], limits[k]) = self.look([east[k], north[k], up[k]], margin_m);
+        }
+        let mut sunlight = [0.0; RUN_PX];
+        for k in 0..RUN_PX {
+            sunlight[k] = self.free(places[k], parts[k][0], parts[k][1], limits[k]);
+        }
+        sunlight
+    }
+
+    /// The four texels around a point's beam, the point's place between them, and the height above which things shade it.
+    #[inline(always)]
+    fn look(&self, [e, n, z]: [f32; 3], margin_m: f32) -> ([u32; 4], [f32; 2], i32) {
+        let last = self.side as f32 - 1.5;
+        let (i, fx) = cell(((e - z * self.slant[0] + self.half_m) * (1.0 / TEXEL_M) - 0.5).clamp(0.0, last));
+        let (j, fy) = cell(((n - z * self.slant[1] + self.half_m) * (1.0 / TEXEL_M) - 0.5).clamp(0.0, last));
+        let (i, j, side) = (i as u32, j as u32, self.side as u32);
+        let (x0, x1) = (column_of_8(i), column_of_8(i.wrapping_add(1)));
+        let (y0, y1) = (row_of_8(j, side), row_of_8(j.wrapping_add(1), side));
+        let places = [x0.wrapping_add(y0), x1.wrapping_add(y0), x0.wrapping_add(y1), x1.wrapping_add(y1)];
+        (places, [fx, fy], whole((z + margin_m - BASE_M) * 100.0))
+    }
+
+    #[inline(always)]
+    fn free(&self, places: [u32; 4], fx: f32, fy: f32, limit: i32) -> f32 {
+        let free = |tap: usize| if i32::from(self.tops[places[tap] as usize]) > limit { 0.0 } else { 1.0 };
+        let upper = free(0) * (1.0 - fx) + free(1) * fx;
+        let lower = free(2) * (1.0 - fx) + free(3) * fx;
         upper * (1.0 - fy) + lower * fy
     }
 
     /// Texel of the beam through a point, and the point's height as it is kept.
     fn beam(&self, [e, n, z]: [f32; 3]) -> [f32; 3] {
-        [(e - z * self.slant[0] + HALF_M) / TEXEL_M, (n - z * self.slant[1] + HALF_M) / TEXEL_M, (z - BASE_M) * 100.0]
+        [
+            (e - z * self.slant[0] + self.half_m) / TEXEL_M,
+            (n - z * self.slant[1] + self.half_m) / TEXEL_M,
+            (z - BASE_M) * 100.0,
+        ]
     }
 }
 

@@ -79,6 +79,30 @@ fn another_day_shows_the_same_town_in_another_light() {
 }
 
 #[test]
+fn a_shadow_falls_away_from_the_sun() {
+    let (town, _) = town();
+    // A winter morning: long shadows to the north-west.
+    let day = Day::new(town, Date { year: 2021, day_of_year: 350, hour: 10.5, seed: 3 });
+    let (azimuth, _) = day.date.sun(town.frame().origin().at.lat_deg());
+    let look = SatelliteLook { noise: 0.0, ..SatelliteLook::default() };
+    let (mut darker, mut count) = (0, 0);
+    for hall in town.objects().iter().filter(|object| object.height_m > 8.0) {
+        let picture = render::satellite_crop(town, &day, &look, [hall.centre_enu[0], hall.centre_enu[1]], 0.5, 200);
+        let reach = hall.box_enu.size_m()[0].hypot(hall.box_enu.size_m()[1]) / 2.0;
+        let brightness = |sign: f64| {
+            let along = |metres: f64| {
+                (100.0 + sign * azimuth.sin() * metres / 0.5, 100.0 - sign * azimuth.cos() * metres / 0.5)
+            };
+            let spots = [0.0, 2.0, 4.0].map(|further| along(reach + further));
+            spots.iter().map(|&(x, y)| mean(&picture, x, y).iter().sum::<f64>()).sum::<f64>()
+        };
+        count += 1;
+        darker += usize::from(brightness(-1.0) < brightness(1.0));
+    }
+    assert!(count >= 5 && darker * 10 >= count * 7, "{darker} of {count}");
+}
+
+#[test]
 fn a_town_has_enough_to_click_on() {
     let (town, _) = town();
     let kinds: BTreeSet<ObjectKind> = town.objects().iter().map(|object| object.kind).collect();
