@@ -1,0 +1,103 @@
+//! Writes an engine package: the two ONNX files and the manifest that seals them.
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use sha2::{Digest, Sha256};
+use smgeo_engine::package::{ENCODER, FORMAT, LOCATOR};
+use smgeo_engine::{EngineError, Fusion as EngineFusion, Manifest, Package, TILE_PX};
+
+use crate::model::{Config, Fusion, SmGeo};
+use crate::onnx::{self, GmoeLowering, Graph};
+
+/// Why a package cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// A file cannot be written.
+    #[error("{}: cannot be written", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The written package does not open.
+    #[error("the written package does not open")]
+    Package(#[source] EngineError),
+}
+
+/// What a package says about itself beside its networks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Passport {
+    /// Name of the model, for people.
+    pub name: String,
+    /// Ground resolution it was trained at, m/px.
+    pub gsd_m: f64,
+    /// Smallest and largest ground resolution seen in training, m/px.
+    pub gsd_m_range: [f64; 2],
+    /// Divisor of the heat logits, from calibration on held-out pairs.
+    pub temperature: f32,
+    /// Data, seed, revision.
+    pub training: toml::Table,
+    /// What was measured on held-out data.
+    pub metrics: toml::Table,
+}
+
+/// Writes `encoder.onnx`, `locator.onnx` and `package.toml` into `folder`, and opens the result.
+pub fn export(
+    model: &SmGeo,
+    config: &Config,
+    passport: Passport,
+    lowering: GmoeLowering,
+    folder: &Path,
+) -> Result<Package, ExportError> {
+    std::fs::create_dir_all(folder).map_err(|source| ExportError::File { path: folder.into(), source })?;
+    let [encoder, locator] = graphs(model, config, lowering);
+    let remarks = remarks(config, &passport);
+    write(&folder.join(ENCODER), encoder, &remarks)?;
+    write(&folder.join(LOCATOR), locator, &remarks)?;
+    let manifest = Manifest {
+        format: FORMAT,
+        name: passport.name,
+        architecture: config.architecture.clone(),
+        fusion: match config.fusion {
+            Fusion::Template => EngineFusion::Template,
+            Fusion::Paper | Fusion::Softmax | Fusion::None => EngineFusion::Paper,
+        },
+        channels: config.channels(),
+        stride_px: config.stride_px(),
+        tile_px: TILE_PX,
+        gsd_m: passport.gsd_m,
+        gsd_m_range: passport.gsd_m_range,
+        temperature: passport.temperature,
+        files: Default::default(),
+        training: passport.training,
+        metrics: passport.metrics,
+    };
+    manifest.seal(folder).map_err(ExportError::Package)
+}
+
+/// The two graphs for images of [`TILE_PX`].
+pub fn graphs(model: &SmGeo, config: &Config, lowering: GmoeLowering) -> [Graph; 2] {
+    // Weights are read off the plain device; an autodiff one would keep a graph of the reading.
+    let model = model.valid();
+    let cells = TILE_PX / config.stride_px();
+    [model.encoder.emit(TILE_PX, lowering), model.locator.emit(cells, config.channels())]
+}
+
+fn remarks(config: &Config, passport: &Passport) -> Vec<(&'static str, String)> {
+    let text = toml::to_string(config).unwrap_or_default();
+    vec![
+        ("name", passport.name.clone()),
+        ("config_sha256", hex::encode(Sha256::digest(text.as_bytes()))),
+        ("config", text),
+    ]
+}
+
+fn write(path: &Path, graph: Graph, remarks: &[(&str, String)]) -> Result<(), ExportError> {
+    let file = |source| ExportError::File { path: path.into(), source };
+    let bytes = onnx::file(graph, remarks).map_err(file)?;
+    std::fs::write(path, bytes).map_err(file)
+}

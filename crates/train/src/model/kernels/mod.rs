@@ -1,0 +1,20 @@
+//! The inner loops of the network, each with one entrance.
+//!
+//! On the CPU with gradients, where training spends its time, each is one fused loop with a backward written by hand;
+//! everywhere else it is the same thing in burn's operators. A test holds the two against each other, values and gradients.
+
+mod attention;
+mod fused;
+mod gather;
+mod gelu;
+mod layer_norm;
+mod product;
+mod vector;
+
+pub use attention::attention;
+pub use gather::{gather_tokens, select_rows};
+pub use gelu::gelu;
+pub use layer_norm::layer_norm;
+
+#[cfg(test)]
+mod tests;

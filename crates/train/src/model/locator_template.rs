@@ -1,0 +1,506 @@
+//! The default locator: a template of query cells around the click, correlated with the reference map.
+//!
+//! The template carries the layout of the neighbourhood, which is what learns on a small budget; beside it a few gate
+//! heads compare the click-weighted query with every cell, and a small convolution head reads heat and box from the
+//! gated map, the cosines and the correlation. Whatever touches the reference alone comes first, once per window.
+
+use burn::module::{Initializer, Module, Param};
+use burn::nn::Linear;
+use burn::tensor::activation::{gelu, relu, sigmoid, softmax};
+use burn::tensor::module::conv2d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::linear::{self, emit_linear};
+use super::smgeo::{LocatorInputs, LocatorOutputs};
+use super::{Config, Convolution, LocatorMaps, Norm};
+use crate::onnx::{Graph, Value};
+
+/// The template locator.
+#[derive(Module, Debug)]
+pub struct LocatorTemplate {
+    /// Query cells, C to projection.
+    pub template: Linear,
+    /// Logit of each template cell's share, `[cells^2]`.
+    pub shares: Param<Tensor<1>>,
+    /// Logarithm of the correlation's scale in the heat logits, `[1]`.
+    pub scale: Param<Tensor<1>>,
+    /// Reference cells, C to projection, gate heads x gate channels, and head channels.
+    pub map: Linear,
+    /// Pooled query, C to gate heads x gate channels.
+    pub gate: Linear,
+    /// Logarithm of each gate head's scale, `[heads]`.
+    pub gate_scale: Param<Tensor<1>>,
+    /// Offset of each gate head, `[heads]`.
+    pub gate_bias: Param<Tensor<1>>,
+    /// Gated map, cosines and correlation to hidden.
+    pub conv: Convolution,
+    /// Pooled query, C to hidden: what was clicked, for the size of the box.
+    pub clicked: Linear,
+    /// Over the hidden channels.
+    pub norm: Norm,
+    /// Hidden to heat and box.
+    pub out: Linear,
+    /// Pooled query to hidden.
+    pub absent1: Linear,
+    /// Hidden to the logit of "not in this window".
+    pub absent2: Linear,
+    /// Template cells along an edge.
+    pub cells: usize,
+    /// Distance of template cells, in feature cells.
+    pub spacing: f64,
+    /// Stride of the features, px.
+    pub stride_px: usize,
+    /// Gate heads.
+    pub heads: usize,
+    /// Width of a gate head.
+    pub gate_channels: usize,
+    /// Width of the correlated projection.
+    pub projection: usize,
+    /// Gated reference channels.
+    pub head_channels: usize,
+}
+
+/// Deviation of the click's weight in the pooled query, in cells.
+const POOL_SIGMA_CELLS: f64 = 1.5;
+/// Added to squared lengths before the root, so that a zero vector has a gradient.
+const LENGTH_SQUARED_MIN: f64 = 1e-6;
+/// Logarithms of box edges are held within this range around [`EDGE_CELLS`].
+const EDGE_LOG_MAX: f64 = 4.0;
+/// Edge of a box of log-size zero, in cells.
+const EDGE_CELLS: f64 = 1.5;
+
+/// What depends on the reference alone; channels first, `[R, channels, H * W]`.
+struct Map {
+    projected: Tensor<3>,
+    gate: Tensor<3>,
+    head: Tensor<3>,
+}
+
+/// What depends on the query alone.
+struct Asked {
+    template: Tensor<3>,
+    gate: Tensor<3>,
+    clicked: Tensor<2>,
+    absent: Tensor<2>,
+}
+
+impl LocatorTemplate {
+    /// Random weights.
+    pub fn new(config: &Config, device: &Device) -> Self {
+        let knobs = &config.template;
+        let channels = knobs.channels;
+        let gates = knobs.gate_heads * knobs.gate_channels;
+        let inputs = knobs.head_channels + knobs.gate_heads + 1;
+        let hidden = knobs.head_hidden;
+        let constant = |value: f64, size: usize| Initializer::Constant { value }.init([size], device);
+        Self {
+            template: linear::linear(channels, knobs.projection, true, device),
+            shares: constant(0.0, knobs.cells * knobs.cells),
+            scale: constant(20.0_f64.ln(), 1),
+            map: linear::linear(channels, knobs.projection + gates + knobs.head_channels, true, device),
+            gate: linear::linear(channels, gates, true, device),
+            gate_scale: constant(4.0_f64.ln(), knobs.gate_heads),
+            gate_bias: constant(0.0, knobs.gate_heads),
+            conv: Convolution::new(inputs, hidden, 3, device),
+            clicked: linear::linear(channels, hidden, true, device),
+            norm: Norm::new(hidden, device),
+            out: linear::near_constant(hidden, 5, 0.02, 0.0, device),
+            absent1: linear::linear(channels, hidden, true, device),
+            absent2: linear::near_constant(hidden, 1, 0.02, 0.0, device),
+            cells: knobs.cells,
+            spacing: knobs.spacing_cells,
+            stride_px: config.stride_px(),
+            heads: knobs.gate_heads,
+            gate_channels: knobs.gate_channels,
+            projection: knobs.projection,
+            head_channels: knobs.head_channels,
+        }
+    }
+
+    /// `query` `[K, F, F, C]`, `click` `[K, 2]` px, `reference` `[R, H, W, C]`; query k looks at window `window[k]`.
+    pub fn forward(&self, query: Tensor<4>, click: Tensor<2>, reference: Tensor<4>, window: &[usize]) -> LocatorMaps {
+        let [_, height, width, _] = reference.dims();
+        let device = reference.device();
+        let asked = self.asked(query, click);
+        let map = self.map(reference);
+        let mut order = Vec::new();
+        let mut parts = Vec::new();
+        for index in 0..map.projected.dims()[0] {
+            let queries: Vec<i64> = (0..window.len()).filter(|&k| window[k] == index).map(|k| k as i64).collect();
+            if queries.is_empty() {
+                continue;
+            }
+            let rows = Tensor::<1, Int>::from_data(TensorData::new(queries.clone(), [queries.len()]), &device);
+            let whole = queries.len() == window.len();
+            let asked = if whole { asked.clone_all() } else { asked.select(&rows) };
+            parts.push(self.match_one(asked, map.one(index), [height, width]));
+            order.extend(queries);
+        }
+        let mut places = vec![0_i64; order.len()];
+        for (place, &query) in order.iter().enumerate() {
+            places[query as usize] = place as i64;
+        }
+        joined(parts, places, &device)
+    }
+
+    fn asked(&self, query: Tensor<4>, click: Tensor<2>) -> Asked {
+        let [k, edge, _, channels] = query.dims();
+        let device = query.device();
+        let cells = query.reshape([k, edge * edge, channels]);
+        let at = click / self.stride_px as f64 - 0.5;
+        let (x, y) = (at.clone().narrow(1, 0, 1), at.narrow(1, 1, 1));
+        let grid = Tensor::<1, Int>::arange(0..edge as i64, &device).float();
+        let pool = click_weights(x.clone(), y.clone(), grid.clone());
+        let pooled = pool.matmul(cells.clone()).reshape([k, channels]);
+        let sampler = self.sampler(x, y, grid);
+        let projected = self.template.forward(cells);
+        let shares = softmax(self.shares.val(), 0).reshape([1, self.cells * self.cells, 1]);
+        let template = unit(sampler.matmul(projected), 2) * shares;
+        let gate = self.gate.forward(pooled.clone()).reshape([k, self.heads, self.gate_channels]);
+        Asked {
+            template,
+            gate: unit(gate, 2),
+            clicked: self.clicked.forward(pooled.clone()),
+            absent: self.absent2.forward(gelu(self.absent1.forward(pooled))),
+        }
+    }
+
+    /// Bilinear weights `[K, cells^2, F * F]` of the template's places; places beyond the query take nothing.
+    fn sampler(&self, x: Tensor<2>, y: Tensor<2>, grid: Tensor<1>) -> Tensor<3> {
+        let [k, _] = x.dims();
+        let [edge] = grid.dims();
+        let cells = self.cells;
+        let offsets = Tensor::<1>::from_data(TensorData::new(self.offsets(), [cells]), &grid.device());
+        let hat = |centre: Tensor<2>| {
+            let places = (centre + offsets.clone().unsqueeze::<2>()).reshape([k, cells, 1]);
+            let distance = (grid.clone().reshape([1, 1, edge]) - places).abs();
+            relu(distance.neg() + 1.0)
+        };
+        let rows = hat(y).reshape([k, cells, 1, edge, 1]);
+        let columns = hat(x).reshape([k, 1, cells, 1, edge]);
+        (rows * columns).reshape([k, cells * cells, edge * edge])
+    }
+
+    /// Distances of the template's rows (or columns) from the click, in feature cells.
+    pub(super) fn offsets(&self) -> Vec<f32> {
+        let half = (self.cells / 2) as f64;
+        (0..self.cells).map(|cell| ((cell as f64 - half) * self.spacing) as f32).collect()
+    }
+
+    fn map(&self, reference: Tensor<4>) -> Map {
+        let [r, height, width, channels] = reference.dims();
+        let flat = reference.reshape([r, height * width, channels]);
+        let all = self.map.forward(flat).swap_dims(1, 2);
+        let gates = self.heads * self.gate_channels;
+        let gate = all.clone().narrow(1, self.projection, gates);
+        let gate = unit(gate.reshape([r * self.heads, self.gate_channels, height * width]), 1);
+        Map {
+            projected: unit(all.clone().narrow(1, 0, self.projection), 1),
+            gate: gate.reshape([r, gates, height * width]),
+            head: all.narrow(1, self.projection + gates, self.head_channels),
+        }
+    }
+
+    /// All queries of one window.
+    fn match_one(&self, asked: Asked, map: Map, [height, width]: [usize; 2]) -> LocatorMaps {
+        let [k, ..] = asked.template.dims();
+        let (heads, cells) = (self.heads, height * width);
+        let correlation = self.correlate(asked.template, map.projected, [height, width]);
+        let gates = map.gate.reshape([heads, self.gate_channels, cells]);
+        let cosine = asked.gate.swap_dims(0, 1).matmul(gates).swap_dims(0, 1);
+        let scale = self.gate_scale.val().exp().reshape([1, heads, 1]);
+        let attention = sigmoid(cosine.clone() * scale + self.gate_bias.val().reshape([1, heads, 1]));
+        let group = self.head_channels / heads;
+        let gated = map.head.reshape([1, heads, group, cells]) * attention.clone().unsqueeze_dim::<4>(2);
+        let correlation = correlation.reshape([k, 1, cells]) * self.scale.val().exp().reshape([1, 1, 1]);
+        let input = Tensor::cat(vec![gated.reshape([k, self.head_channels, cells]), cosine, correlation.clone()], 1);
+        let [_, inputs, _] = input.dims();
+        let hidden = self.conv.forward(input.reshape([k, inputs, height, width]));
+        let hidden = hidden.permute([0, 2, 3, 1]) + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
+        let out = self.out.forward(relu(self.norm.forward(hidden)));
+        let heat = out.clone().narrow(3, 0, 1).reshape([k, height, width]);
+        let centre = out.clone().narrow(3, 1, 2) + 0.5;
+        let edges = out.narrow(3, 3, 2).clamp(-EDGE_LOG_MAX, EDGE_LOG_MAX).exp() * EDGE_CELLS;
+        LocatorMaps {
+            heat: heat + correlation.reshape([k, height, width]) - asked.absent.unsqueeze_dim::<3>(2),
+            bounds: Tensor::cat(vec![centre, edges], 3),
+            attention: attention.mean_dim(1).reshape([k, height, width]),
+        }
+    }
+
+    /// Correlates templates `[K, cells^2, P]` with one map `[1, P, H * W]`, zero beyond its border; gives `[1, K, H, W]`.
+    fn correlate(&self, template: Tensor<3>, map: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<4> {
+        let [k, _, projection] = template.dims();
+        let filters = template.swap_dims(1, 2).reshape([k, projection, self.cells, self.cells]);
+        let pad = self.cells / 2;
+        let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
+        conv2d(map.reshape([1, projection, height, width]), filters, None, options)
+    }
+}
+
+/// The emitted values that depend on the query alone.
+struct EmittedAsked {
+    template: Value,
+    gate: Value,
+    clicked: Value,
+    absent: Value,
+}
+
+impl LocatorTemplate {
+    /// Emits [`LocatorTemplate::forward`] between the values of [`super::Locator::emit`].
+    pub fn emit(&self, graph: &mut Graph, inputs: &LocatorInputs, edge: usize) -> LocatorOutputs {
+        let asked = self.emit_asked(graph, inputs, edge);
+        let all = emit_linear(&self.map, graph, "locator.map", &inputs.reference);
+        let all = graph.transpose(&all, &[0, 3, 1, 2]);
+        let gates = self.heads * self.gate_channels;
+        let (first, second) = (self.projection as i64, (self.projection + gates) as i64);
+        let end = second + self.head_channels as i64;
+        let projected = graph.slice(&all, &[1], &[0], &[first]);
+        let correlation = self.emit_correlation(graph, inputs, &asked.template, &projected);
+        let gate_map = graph.slice(&all, &[1], &[first], &[second]);
+        let cosine = self.emit_cosine(graph, inputs, &asked.gate, &gate_map);
+        let attention = self.emit_attention(graph, &cosine);
+        let head = graph.slice(&all, &[1], &[second], &[end]);
+        let head = self.emit_windows(graph, inputs, &head, (self.head_channels / self.heads) as i64);
+        let gated = graph.multiply(&head, &attention);
+        let gated = graph.reshape(&gated, &[0, self.head_channels as i64, -1]);
+        let cosine = graph.reshape(&cosine, &[0, self.heads as i64, -1]);
+        let row = graph.reshape(&correlation, &[0, 1, -1]);
+        let input = graph.concat(&[&gated, &cosine, &row], 1);
+        let planes = (self.head_channels + self.heads + 1) as i64;
+        let input = self.emit_planes(graph, inputs, &input, Some(planes));
+        let hidden = self.conv.emit(graph, "locator.conv", &input);
+        let (heat, bounds) = self.emit_head(graph, &hidden, &asked.clicked);
+        let heat = graph.add(&heat, &correlation);
+        let share = graph.mean(&attention, 1, false);
+        LocatorOutputs {
+            heat: graph.subtract(&heat, &asked.absent),
+            bounds,
+            attention: self.emit_planes(graph, inputs, &share, None),
+        }
+    }
+
+    fn emit_asked(&self, graph: &mut Graph, inputs: &LocatorInputs, edge: usize) -> EmittedAsked {
+        let channels = self.template.weight.dims()[0] as i64;
+        let cells = graph.reshape(&inputs.query, &[0, (edge * edge) as i64, channels]);
+        let stride = graph.number(1.0 / self.stride_px as f32);
+        let half = graph.number(0.5);
+        let at = graph.multiply(&inputs.click, &stride);
+        let at = graph.subtract(&at, &half);
+        let (x, y) = (graph.slice(&at, &[1], &[0], &[1]), graph.slice(&at, &[1], &[1], &[2]));
+        let pool = self.emit_click_weights(graph, &x, &y, edge);
+        let pooled = graph.matmul(&pool, &cells);
+        let pooled = graph.reshape(&pooled, &[0, channels]);
+        let sampler = self.emit_sampler(graph, &x, &y, edge);
+        let projected = emit_linear(&self.template, graph, "locator.template", &cells);
+        let sampled = graph.matmul(&sampler, &projected);
+        let sampled = graph.unit(&sampled, 2, LENGTH_SQUARED_MIN as f32);
+        // The correlation's scale is carried by the template's shares.
+        let shares = softmax(self.shares.val(), 0) * self.scale.val().exp();
+        let shares = graph.weights("locator.shares", shares.reshape([1, self.cells * self.cells, 1]));
+        let gate = emit_linear(&self.gate, graph, "locator.gate", &pooled);
+        let gate = graph.reshape(&gate, &[0, self.heads as i64, self.gate_channels as i64]);
+        let hidden = emit_linear(&self.absent1, graph, "locator.absent1", &pooled);
+        let hidden = graph.gelu(&hidden);
+        let absent = emit_linear(&self.absent2, graph, "locator.absent2", &hidden);
+        EmittedAsked {
+            template: graph.multiply(&sampled, &shares),
+            gate: graph.unit(&gate, 2, LENGTH_SQUARED_MIN as f32),
+            clicked: emit_linear(&self.clicked, graph, "locator.clicked", &pooled),
+            absent: graph.reshape(&absent, &[0, 1, 1]),
+        }
+    }
+
+    fn emit_click_weights(&self, graph: &mut Graph, x: &Value, y: &Value, edge: usize) -> Value {
+        let grid: Vec<f32> = (0..edge).map(|cell| cell as f32).collect();
+        let grid = graph.floats("grid", &[1, edge], &grid);
+        let sharpness = graph.number((-0.5 / (POOL_SIGMA_CELLS * POOL_SIGMA_CELLS)) as f32);
+        let mut axis = |centre: &Value, dims: &[i64]| {
+            let distance = graph.subtract(&grid, centre);
+            let squared = graph.multiply(&distance, &distance);
+            let logits = graph.multiply(&squared, &sharpness);
+            let weights = graph.softmax(&logits, 1);
+            graph.reshape(&weights, dims)
+        };
+        let (rows, columns) = (axis(y, &[0, -1, 1]), axis(x, &[0, 1, -1]));
+        let product = graph.multiply(&rows, &columns);
+        graph.reshape(&product, &[0, 1, (edge * edge) as i64])
+    }
+
+    fn emit_sampler(&self, graph: &mut Graph, x: &Value, y: &Value, edge: usize) -> Value {
+        let cells = self.cells as i64;
+        let grid: Vec<f32> = (0..edge).map(|cell| cell as f32).collect();
+        let grid = graph.floats("grid", &[1, 1, edge], &grid);
+        let offsets = graph.floats("offsets", &[1, self.cells], &self.offsets());
+        let one = graph.number(1.0);
+        let mut hat = |centre: &Value, dims: &[i64]| {
+            let places = graph.add(centre, &offsets);
+            let places = graph.reshape(&places, &[0, cells, 1]);
+            let distance = graph.subtract(&grid, &places);
+            let distance = graph.unary("Abs", &distance);
+            let weight = graph.subtract(&one, &distance);
+            let weight = graph.unary("Relu", &weight);
+            graph.reshape(&weight, dims)
+        };
+        let edge = edge as i64;
+        let (rows, columns) = (hat(y, &[-1, cells, 1, edge, 1]), hat(x, &[-1, 1, cells, 1, edge]));
+        let product = graph.multiply(&rows, &columns);
+        graph.reshape(&product, &[-1, cells * cells, edge * edge])
+    }
+
+    /// One product with the flat map, then one shifted copy a template cell, summed; gives `[K, H, W]`.
+    fn emit_correlation(
+        &self,
+        graph: &mut Graph,
+        inputs: &LocatorInputs,
+        template: &Value,
+        projected: &Value,
+    ) -> Value {
+        let projected = graph.unit(projected, 1, LENGTH_SQUARED_MIN as f32);
+        let flat = graph.reshape(&projected, &[0, self.projection as i64, -1]);
+        let flat = graph.gather(&flat, &inputs.window, 0);
+        let product = graph.matmul(template, &flat);
+        let cells = self.cells as i64;
+        let planes = self.emit_planes(graph, inputs, &product, Some(cells * cells));
+        let pad = cells / 2;
+        let pads = graph.vector(&[0, 0, pad, pad, 0, 0, pad, pad]);
+        let padded = graph.node("Pad", &[&planes, &pads], Vec::new());
+        let shifted: Vec<Value> = (0..cells * cells)
+            .map(|cell| {
+                let (row, column) = (cell / cells, cell % cells);
+                let end = |start: i64| if start == cells - 1 { i64::MAX } else { start + 1 - cells };
+                graph.slice(&padded, &[1, 2, 3], &[cell, row, column], &[cell + 1, end(row), end(column)])
+            })
+            .collect();
+        let sum = graph.node("Sum", &shifted.iter().collect::<Vec<_>>(), Vec::new());
+        let axis = graph.vector(&[1]);
+        graph.node("Squeeze", &[&sum, &axis], Vec::new())
+    }
+
+    /// `[K, heads, gate channels]` against the map; gives `[K, heads, 1, H * W]`.
+    fn emit_cosine(&self, graph: &mut Graph, inputs: &LocatorInputs, gate: &Value, map: &Value) -> Value {
+        let (heads, width) = (self.heads as i64, self.gate_channels as i64);
+        let map = graph.reshape(map, &[0, heads, width, -1]);
+        let map = graph.unit(&map, 2, LENGTH_SQUARED_MIN as f32);
+        let map = graph.gather(&map, &inputs.window, 0);
+        let gate = graph.reshape(gate, &[0, heads, 1, width]);
+        graph.matmul(&gate, &map)
+    }
+
+    fn emit_attention(&self, graph: &mut Graph, cosine: &Value) -> Value {
+        let dims = [1, self.heads, 1, 1];
+        let scale = graph.weights("locator.gate_scale", self.gate_scale.val().exp().reshape(dims));
+        let bias = graph.weights("locator.gate_bias", self.gate_bias.val().reshape(dims));
+        let scaled = graph.multiply(cosine, &scale);
+        let shifted = graph.add(&scaled, &bias);
+        graph.unary("Sigmoid", &shifted)
+    }
+
+    /// Planes `[R, heads * group, H, W]` as each query's window sees them: `[K, heads, group, H * W]`.
+    fn emit_windows(&self, graph: &mut Graph, inputs: &LocatorInputs, planes: &Value, group: i64) -> Value {
+        let planes = graph.reshape(planes, &[0, self.heads as i64, group, -1]);
+        graph.gather(&planes, &inputs.window, 0)
+    }
+
+    /// Gives flat maps their rows and columns back: `[K, planes, H, W]`, or `[K, H, W]` without planes.
+    fn emit_planes(&self, graph: &mut Graph, inputs: &LocatorInputs, flat: &Value, planes: Option<i64>) -> Value {
+        let shape = graph.unary("Shape", &inputs.reference);
+        let extent = graph.slice(&shape, &[0], &[1], &[3]);
+        let front = match planes {
+            Some(planes) => graph.vector(&[0, planes]),
+            None => graph.vector(&[0]),
+        };
+        let shape = graph.concat(&[&front, &extent], 0);
+        graph.reshape_to(flat, &shape)
+    }
+
+    fn emit_head(&self, graph: &mut Graph, hidden: &Value, clicked: &Value) -> (Value, Value) {
+        let [width] = self.norm.weight.dims();
+        let hidden = graph.transpose(hidden, &[0, 2, 3, 1]);
+        let clicked = graph.reshape(clicked, &[0, 1, 1, width as i64]);
+        let hidden = graph.add(&hidden, &clicked);
+        let hidden = self.norm.emit(graph, "locator.norm", &hidden);
+        let hidden = graph.unary("Relu", &hidden);
+        let out = emit_linear(&self.out, graph, "locator.out", &hidden);
+        let heat = graph.slice(&out, &[3], &[0], &[1]);
+        let last = graph.vector(&[3]);
+        let heat = graph.node("Squeeze", &[&heat, &last], Vec::new());
+        let centre = graph.slice(&out, &[3], &[1], &[3]);
+        let half = graph.number(0.5);
+        let centre = graph.add(&centre, &half);
+        let edges = graph.slice(&out, &[3], &[3], &[5]);
+        let (low, high) = (graph.number(-EDGE_LOG_MAX as f32), graph.number(EDGE_LOG_MAX as f32));
+        let edges = graph.node("Clip", &[&edges, &low, &high], Vec::new());
+        let edges = graph.unary("Exp", &edges);
+        let unit = graph.number(EDGE_CELLS as f32);
+        let edges = graph.multiply(&edges, &unit);
+        (heat, graph.concat(&[&centre, &edges], 3))
+    }
+}
+
+impl Asked {
+    fn clone_all(&self) -> Self {
+        Self {
+            template: self.template.clone(),
+            gate: self.gate.clone(),
+            clicked: self.clicked.clone(),
+            absent: self.absent.clone(),
+        }
+    }
+
+    fn select(&self, rows: &Tensor<1, Int>) -> Self {
+        Self {
+            template: self.template.clone().select(0, rows.clone()),
+            gate: self.gate.clone().select(0, rows.clone()),
+            clicked: self.clicked.clone().select(0, rows.clone()),
+            absent: self.absent.clone().select(0, rows.clone()),
+        }
+    }
+}
+
+impl Map {
+    fn one(&self, index: usize) -> Self {
+        Self {
+            projected: self.projected.clone().narrow(0, index, 1),
+            gate: self.gate.clone().narrow(0, index, 1),
+            head: self.head.clone().narrow(0, index, 1),
+        }
+    }
+}
+
+/// Weights `[K, 1, F * F]` that fall off from the click as a Gaussian and sum to 1.
+fn click_weights(x: Tensor<2>, y: Tensor<2>, grid: Tensor<1>) -> Tensor<3> {
+    let [k, _] = x.dims();
+    let [edge] = grid.dims();
+    let sharpness = -0.5 / (POOL_SIGMA_CELLS * POOL_SIGMA_CELLS);
+    let axis = |centre: Tensor<2>| softmax((grid.clone().unsqueeze::<2>() - centre).square() * sharpness, 1);
+    let (rows, columns) = (axis(y).reshape([k, edge, 1]), axis(x).reshape([k, 1, edge]));
+    (rows * columns).reshape([k, 1, edge * edge])
+}
+
+/// Scales vectors along `axis` to length 1.
+fn unit(x: Tensor<3>, axis: usize) -> Tensor<3> {
+    let length = (x.clone().square().sum_dim(axis) + LENGTH_SQUARED_MIN).sqrt();
+    x / length
+}
+
+/// Puts the windows' maps together in the order of the queries.
+fn joined(mut parts: Vec<LocatorMaps>, places: Vec<i64>, device: &Device) -> LocatorMaps {
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    let (mut heat, mut bounds, mut attention) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        heat.push(part.heat);
+        bounds.push(part.bounds);
+        attention.push(part.attention);
+    }
+    let count = places.len();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
+    LocatorMaps {
+        heat: Tensor::cat(heat, 0).select(0, rows.clone()),
+        bounds: Tensor::cat(bounds, 0).select(0, rows.clone()),
+        attention: Tensor::cat(attention, 0).select(0, rows),
+    }
+}
