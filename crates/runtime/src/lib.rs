@@ -9,6 +9,7 @@ pub mod fuse;
 pub mod ingest;
 pub mod locate;
 pub mod prompts;
+pub mod publish;
 pub mod rtsp_server;
 pub mod telemetry;
 pub mod terrain;

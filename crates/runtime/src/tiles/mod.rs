@@ -21,6 +21,7 @@ mod pack;
 mod pmtiles;
 mod ram;
 mod raster;
+mod served;
 
 use std::sync::Arc;
 

@@ -1,0 +1,201 @@
+//! Tracks on the fleet bus.
+//!
+//! Each target has a key of its own, `smgeo/<drone>/track/<target>`, with the newest record as JSON. Who joins late asks
+//! the same keys and gets the newest record of each target. A record is small and superseded soon, so the bus may drop it
+//! rather than wait. By default the bus listens on loopback only and looks for nobody.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::zenoh::bytes::Encoding;
+use ::zenoh::pubsub::Publisher as BusPublisher;
+use ::zenoh::qos::{CongestionControl, Priority};
+use ::zenoh::query::{Query, Queryable};
+use ::zenoh::{Config, Session, Wait};
+use bytes::Bytes;
+use serde::Deserialize;
+use smgeo_flow::{SharedClock, Stamp};
+use smgeo_messages::TargetId;
+
+use super::{Numbered, PublishError, Sink};
+
+/// A target that published nothing for so long was dropped: its key is deleted and no longer answered.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Says how the bus is joined.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZenohConfig {
+    /// Whether others connect to us directly (`peer`) or we only reach a router (`client`).
+    pub mode: ZenohMode,
+    /// Where to listen, as a zenoh endpoint.
+    pub listen: Vec<String>,
+    /// Whom to connect to.
+    pub connect: Vec<String>,
+    /// Whether others are looked for by multicast.
+    pub multicast_scouting: bool,
+    /// A zenoh configuration file (JSON5) to begin with: TLS, access control. The keys above are set on top of it.
+    pub config_file: Option<std::path::PathBuf>,
+}
+
+/// Says how the bus is joined.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ZenohMode {
+    /// Others connect to us directly.
+    #[default]
+    Peer,
+    /// Everything goes through a router.
+    Client,
+}
+
+impl Default for ZenohConfig {
+    fn default() -> Self {
+        Self {
+            mode: ZenohMode::Peer,
+            listen: vec!["tcp/127.0.0.1:7447".to_owned()],
+            connect: Vec::new(),
+            multicast_scouting: false,
+            config_file: None,
+        }
+    }
+}
+
+/// Publishes tracks on the bus and answers late joiners.
+pub struct ZenohSink {
+    session: Session,
+    prefix: String,
+    publishers: BTreeMap<TargetId, (BusPublisher<'static>, Stamp)>,
+    newest: Newest,
+    clock: SharedClock,
+    // Answers while it lives.
+    _queryable: Queryable<()>,
+}
+
+type Newest = Arc<Mutex<BTreeMap<String, Bytes>>>;
+
+impl ZenohSink {
+    /// Joins the bus. `drone` becomes a part of the keys.
+    pub fn open(config: &ZenohConfig, drone: &str, clock: SharedClock) -> Result<Self, PublishError> {
+        let prefix = key_prefix(drone)?;
+        let endpoints = [config.listen.join(" "), config.connect.join(" ")].join(" ").trim().to_owned();
+        let failed =
+            |error: ::zenoh::Error| PublishError::Bus { endpoints: endpoints.clone(), reason: error.to_string() };
+        let session = ::zenoh::open(bus_config(config).map_err(failed)?).wait().map_err(failed)?;
+        let newest = Newest::default();
+        let answering = newest.clone();
+        let queryable = session
+            .declare_queryable(format!("{prefix}/*"))
+            .complete(true)
+            .callback(move |query| answer(&query, &answering))
+            .wait()
+            .map_err(failed)?;
+        Ok(Self { session, prefix, publishers: BTreeMap::new(), newest, clock, _queryable: queryable })
+    }
+
+    fn publisher(&mut self, target: TargetId, key: &str) -> Result<&BusPublisher<'static>, PublishError> {
+        let now = self.clock.now();
+        if !self.publishers.contains_key(&target) {
+            let publisher = self
+                .session
+                .declare_publisher(key.to_owned())
+                .congestion_control(CongestionControl::Drop)
+                .priority(Priority::RealTime)
+                .express(true)
+                .encoding(Encoding::APPLICATION_JSON.with_schema("smgeo.TrackV1"))
+                .wait()
+                .map_err(|error| put_failed(key, &error))?;
+            self.publishers.insert(target, (publisher, now));
+        }
+        let (publisher, last) = self.publishers.get_mut(&target).expect("inserted above");
+        *last = now;
+        Ok(publisher)
+    }
+
+    fn newest(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink for ZenohSink {
+    fn name(&self) -> &'static str {
+        "publish_zenoh"
+    }
+
+    fn publish(&mut self, track: &Numbered) -> Result<(), PublishError> {
+        let target = track.track.target;
+        let key = format!("{}/{target}", self.prefix);
+        self.newest().insert(key.clone(), track.json.clone());
+        let publisher = self.publisher(target, &key)?;
+        publisher.put(track.json.as_ref()).wait().map_err(|error| put_failed(&key, &error))
+    }
+
+    /// Deletes the keys of targets that were dropped.
+    fn idle(&mut self) -> Result<(), PublishError> {
+        let now = self.clock.now();
+        let is_silent = |last: &Stamp| now.since(*last) > SILENCE_MAX;
+        let silent: Vec<TargetId> =
+            self.publishers.iter().filter(|(_, (_, last))| is_silent(last)).map(|(target, _)| *target).collect();
+        for target in silent {
+            let key = format!("{}/{target}", self.prefix);
+            self.newest().remove(&key);
+            if let Some((publisher, _)) = self.publishers.remove(&target) {
+                publisher.delete().wait().map_err(|error| put_failed(&key, &error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns `smgeo/<drone>/track`, or refuses a name that zenoh would read as a pattern or as several parts.
+pub(crate) fn key_prefix(drone: &str) -> Result<String, PublishError> {
+    let is_sound = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '_' | '-');
+    if drone.is_empty() || drone.len() > 32 || !drone.chars().all(is_sound) {
+        return Err(PublishError::Name { name: drone.to_owned() });
+    }
+    Ok(format!("smgeo/{drone}/track"))
+}
+
+fn bus_config(config: &ZenohConfig) -> ::zenoh::Result<Config> {
+    let mut bus = match &config.config_file {
+        Some(file) => Config::from_file(file)?,
+        None => Config::default(),
+    };
+    let mode = match config.mode {
+        ZenohMode::Peer => "\"peer\"",
+        ZenohMode::Client => "\"client\"",
+    };
+    bus.insert_json5("mode", mode)?;
+    // A client listens to nobody.
+    if config.mode == ZenohMode::Peer {
+        bus.insert_json5("listen/endpoints", &serde_json::to_string(&config.listen)?)?;
+    }
+    bus.insert_json5("connect/endpoints", &serde_json::to_string(&config.connect)?)?;
+    // A router that is not there yet is waited for in the background.
+    bus.insert_json5("connect/exit_on_failure", "false")?;
+    bus.insert_json5("connect/timeout_ms", "0")?;
+    bus.insert_json5("scouting/multicast/enabled", &config.multicast_scouting.to_string())?;
+    Ok(bus)
+}
+
+fn answer(query: &Query, newest: &Newest) {
+    let records: Vec<(String, Bytes)> = newest
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .filter(|(key, _)| {
+            ::zenoh::key_expr::KeyExpr::try_from(key.as_str()).is_ok_and(|key| query.key_expr().intersects(&key))
+        })
+        .map(|(key, record)| (key.clone(), record.clone()))
+        .collect();
+    for (key, record) in records {
+        let reply = query.reply(key, record.as_ref()).encoding(Encoding::APPLICATION_JSON.with_schema("smgeo.TrackV1"));
+        // The asker may be gone already.
+        let _ = reply.wait();
+    }
+}
+
+fn put_failed(key: &str, error: &::zenoh::Error) -> PublishError {
+    PublishError::Put { key: key.to_owned(), reason: error.to_string() }
+}
