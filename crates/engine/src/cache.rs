@@ -1,5 +1,6 @@
-//! Tile features in memory, under a budget of bytes. A tile's features depend on its pixels and on the package alone, so
-//! the key names both; with another imagery date or another package nothing old is ever found.
+//! Tile features in memory, under a budget of bytes, and behind that on disk where one is given. A tile's features depend
+//! on its pixels and on the package alone, so the key names both; with another imagery date or another package nothing old
+//! is ever found. A disk that fails costs time, not answers: what it cannot give is encoded again.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,8 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use crate::disk_cache::DiskCache;
+use crate::error::EngineError;
 use crate::features::Features;
 use crate::package::PackageHash;
 
@@ -48,24 +51,31 @@ pub struct FeatureKey {
 /// How a cache has done since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheCounts {
-    /// Questions answered.
+    /// Questions answered, from memory or from disk.
     pub hits: u64,
     /// Questions not answered.
     pub misses: u64,
+    /// Of the hits, those that were read from disk.
+    pub disk_hits: u64,
+    /// Times that the disk could not be read or written.
+    pub disk_faults: u64,
 }
 
 /// Features by key, the least recently used given up first. Shared by all threads; no lock is held between calls.
 pub struct FeatureCache {
     features: Cache<FeatureKey, Features>,
+    disk: Option<DiskCache>,
     hits: AtomicU64,
     misses: AtomicU64,
+    disk_hits: AtomicU64,
+    disk_faults: AtomicU64,
 }
 
 // Key, shared header and the cache's own node of an entry, beside the numbers themselves.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
 
 impl FeatureCache {
-    /// A cache that holds at most about `bytes_max` bytes.
+    /// A cache that holds at most about `bytes_max` bytes in memory.
     pub fn new(bytes_max: u64) -> FeatureCache {
         let weight = |_: &FeatureKey, features: &Features| {
             u32::try_from(features.bytes() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
@@ -74,12 +84,18 @@ impl FeatureCache {
         // drone in favour of ground it has left.
         let features =
             Cache::builder().max_capacity(bytes_max).weigher(weight).eviction_policy(EvictionPolicy::lru()).build();
-        FeatureCache { features, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        let [hits, misses, disk_hits, disk_faults] = [const { AtomicU64::new(0) }; 4];
+        FeatureCache { features, disk: None, hits, misses, disk_hits, disk_faults }
+    }
+
+    /// The same cache with `disk` behind it: what is put is written there too, and what memory lacks is looked up there.
+    pub fn with_disk(self, disk: DiskCache) -> FeatureCache {
+        FeatureCache { disk: Some(disk), ..self }
     }
 
     /// The features under `key`, if they are held. Counts a hit or a miss.
     pub fn get(&self, key: &FeatureKey) -> Option<Features> {
-        let found = self.features.get(key);
+        let found = self.features.get(key).or_else(|| self.read_disk(key));
         let count = if found.is_some() { &self.hits } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
         found
@@ -87,29 +103,61 @@ impl FeatureCache {
 
     /// Whether the features are held, without counting and without calling them used.
     pub fn contains(&self, key: &FeatureKey) -> bool {
-        self.features.contains_key(key)
+        let on_disk = |disk: &DiskCache| self.counted(disk.contains(key)).unwrap_or(false);
+        self.features.contains_key(key) || self.disk.as_ref().is_some_and(on_disk)
     }
 
     /// Keeps features.
     pub fn put(&self, key: FeatureKey, features: Features) {
+        if let Some(disk) = &self.disk {
+            self.counted(disk.put(&key, &features));
+        }
         self.features.insert(key, features);
     }
 
-    /// Hits and misses so far.
+    /// Hits, misses and faults so far.
     pub fn counts(&self) -> CacheCounts {
-        CacheCounts { hits: self.hits.load(Ordering::Relaxed), misses: self.misses.load(Ordering::Relaxed) }
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CacheCounts {
+            hits: count(&self.hits),
+            misses: count(&self.misses),
+            disk_hits: count(&self.disk_hits),
+            disk_faults: count(&self.disk_faults),
+        }
     }
 
-    /// Bytes held now.
+    /// Bytes held in memory now.
     pub fn bytes(&self) -> u64 {
         self.features.run_pending_tasks();
         self.features.weighted_size()
     }
 
-    /// Entries held now.
+    /// Entries held in memory now.
     pub fn entries(&self) -> u64 {
         self.features.run_pending_tasks();
         self.features.entry_count()
+    }
+
+    fn read_disk(&self, key: &FeatureKey) -> Option<Features> {
+        let features = self.counted(self.disk.as_ref()?.get(key))??;
+        self.disk_hits.fetch_add(1, Ordering::Relaxed);
+        self.features.insert(*key, features.clone());
+        Some(features)
+    }
+
+    // The first fault is told; a disk that stays full would otherwise fill the log as well.
+    fn counted<T>(&self, answer: Result<T, EngineError>) -> Option<T> {
+        let error = match answer {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        if self.disk_faults.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "feature cache on disk fails, going on without it"
+            );
+        }
+        None
     }
 }
 
@@ -137,7 +185,7 @@ mod tests {
         cache.put(key(1), features(1.0));
         assert_eq!(cache.get(&key(1)).unwrap().values(), features(1.0).values());
         assert_eq!(cache.get(&key(2)), None);
-        assert_eq!(cache.counts(), CacheCounts { hits: 1, misses: 1 });
+        assert_eq!(cache.counts(), CacheCounts { hits: 1, misses: 1, ..Default::default() });
     }
 
     #[test]

@@ -61,6 +61,17 @@ pub enum EngineError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The library of a backend is not on this machine.
+    #[error("the library {library} is not found; {remedy}")]
+    LibraryMissing {
+        /// The library.
+        library: &'static str,
+        /// What to do.
+        remedy: &'static str,
+        /// What the loader said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A network gave something else than its interface promises.
     #[error("{network} gave {problem}; the package is damaged or its export is wrong")]
     Output {
@@ -97,10 +108,30 @@ pub enum EngineError {
     /// A number that must be finite or positive is not.
     #[error("{0}")]
     Number(String),
+    /// A setting that cannot be.
+    #[error("{0}")]
+    Setting(String),
     /// Every cell of the search window is masked, so there is nothing to find.
     #[error("no cell of the search window holds imagery; load tiles for it first")]
     EmptyWindow,
     /// A picture that cannot be cut into tiles.
     #[error("{0}")]
     Picture(String),
+    /// A file that was to be the feature cache is something else.
+    #[error("{} is not a feature cache of smgeo; give another path, or delete it if nobody needs it", path.display())]
+    NotACache {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The feature cache on disk cannot be used. Features are then computed instead.
+    #[error("the feature cache {} cannot be used ({action}); check the disk's free space and permissions, or delete the file", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What SQLite said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }

@@ -14,15 +14,22 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+pub mod batched;
 pub mod cache;
+pub mod config;
 pub mod conformance;
 pub mod decode;
+pub mod disk_cache;
 pub mod error;
 pub mod features;
+pub mod gate;
 pub mod graph;
 pub mod image;
 pub mod mosaic;
+#[cfg(feature = "openvino")]
+pub mod openvino;
 pub mod package;
+pub mod pairs;
 pub mod posterior;
 pub mod rectify;
 pub mod rten;
@@ -30,7 +37,9 @@ pub mod stills;
 
 pub use crate::backend::{Backend, BackendInfo, LocateRequest, Maps};
 pub use crate::cache::{FeatureCache, FeatureKey, ImageryHash};
+pub use crate::config::{BackendName, EngineConfig};
 pub use crate::decode::{Located, decode};
+pub use crate::disk_cache::DiskCache;
 pub use crate::error::EngineError;
 pub use crate::features::Features;
 pub use crate::image::{EncoderImage, View};

@@ -101,7 +101,7 @@ impl Manifest {
         if self.tile_px != TILE_PX {
             return Err(format!("tile_px = {} but this version cuts tiles of {TILE_PX}", self.tile_px));
         }
-        if self.stride_px == 0 || TILE_PX % self.stride_px != 0 {
+        if self.stride_px == 0 || !TILE_PX.is_multiple_of(self.stride_px) {
             return Err(format!("stride_px = {} does not divide {TILE_PX}", self.stride_px));
         }
         if self.channels == 0 || self.channels > CHANNELS_MAX {

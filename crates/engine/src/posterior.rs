@@ -73,27 +73,24 @@ impl Posterior {
     /// of 1 over the possible cells: it moves probability between cells, and towards absence only where heat and prior
     /// disagree. A value that is not a number counts as impossible.
     pub fn with_prior(mut self, mut log_prior: impl FnMut(f64, f64) -> f64) -> Posterior {
-        let stride = self.stride_px as f64;
-        let centre = |at: usize, width: usize| ((at % width) as f64 + 0.5, (at / width) as f64 + 0.5);
-        let logs: Vec<f64> = (0..self.probabilities.len())
-            .map(|at| {
-                let (x, y) = centre(at, self.width);
-                let log =
-                    if self.probabilities[at] > 0.0 { log_prior(x * stride, y * stride) } else { f64::NEG_INFINITY };
-                if log.is_nan() { f64::NEG_INFINITY } else { log.min(f64::MAX) }
-            })
-            .collect();
-        let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (width, stride) = (self.width, self.stride_px as f64);
+        let mut log_at = |at: usize, p: f32| {
+            let (x, y) = ((at % width) as f64 + 0.5, (at / width) as f64 + 0.5);
+            let log = if p > 0.0 { log_prior(x * stride, y * stride) } else { f64::NEG_INFINITY };
+            if log.is_nan() { f64::NEG_INFINITY } else { log.min(f64::MAX) }
+        };
+        let mut weights: Vec<f64> = self.probabilities.iter().enumerate().map(|(at, p)| log_at(at, *p)).collect();
+        let highest = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if highest == f64::NEG_INFINITY {
             // The prior rules out the whole window.
             self.probabilities.fill(0.0);
             self.absent = 1.0;
             return self;
         }
+        weights.iter_mut().for_each(|log| *log = (*log - highest).exp());
         let possible = self.probabilities.iter().filter(|p| **p > 0.0).count() as f64;
-        let mean = logs.iter().map(|log| (log - highest).exp()).sum::<f64>() / possible;
-        let weight = |at: usize, p: f32| f64::from(p) * (logs[at] - highest).exp() / mean;
-        let weights: Vec<f64> = self.probabilities.iter().enumerate().map(|(at, p)| weight(at, *p)).collect();
+        let mean = weights.iter().sum::<f64>() / possible;
+        weights.iter_mut().zip(&self.probabilities).for_each(|(prior, p)| *prior *= f64::from(*p) / mean);
         let total = weights.iter().sum::<f64>() + f64::from(self.absent);
         if total > 0.0 {
             self.peak = argmax(weights.iter().copied()).unwrap_or(self.peak);
@@ -160,18 +157,15 @@ impl Posterior {
         modes
     }
 
-    // Softmax of `probabilities`, which hold the logits, and of the absent cell's 0.
+    // Softmax of `probabilities`, which hold the logits, and of the absent cell's 0. In f64: a logit divided by a small
+    // temperature may leave f32.
     fn normalise(&mut self, temperature: f32) {
-        let highest = (self.probabilities[self.peak] / temperature).max(0.0);
-        let mut total = f64::from((-highest).exp());
-        self.absent = (-highest).exp();
-        for p in &mut self.probabilities {
-            *p = (*p / temperature - highest).exp();
-            total += f64::from(*p);
-        }
-        let scale = (1.0 / total) as f32;
-        self.absent *= scale;
-        self.probabilities.iter_mut().for_each(|p| *p *= scale);
+        let cooled = |logit: f32| f64::from(logit) / f64::from(temperature);
+        let highest = cooled(self.probabilities[self.peak]).max(0.0);
+        let absent = (-highest).exp();
+        let total = absent + self.probabilities.iter().map(|logit| (cooled(*logit) - highest).exp()).sum::<f64>();
+        self.absent = (absent / total) as f32;
+        self.probabilities.iter_mut().for_each(|p| *p = ((cooled(*p) - highest).exp() / total) as f32);
     }
 
     fn mode_at(&self, peak: usize, claimed: &[Mode], maps: &Maps) -> Mode {

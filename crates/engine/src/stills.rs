@@ -2,13 +2,13 @@
 //! query becomes one 256 px image around the click.
 
 use image::RgbImage;
-use image::imageops::{self, FilterType};
 
 use crate::TILE_PX;
 use crate::error::EngineError;
 use crate::features::Features;
 use crate::image::EncoderImage;
 use crate::mosaic::Mosaic;
+use crate::rectify::{Picture, Pyramid};
 
 /// Most tiles of one reference: 64 x 64, a picture of 16,384 x 16,384 px.
 pub const TILES_MAX: usize = 4096;
@@ -88,11 +88,11 @@ pub struct QueryCrop {
     /// The click in that image, px.
     pub click: [f32; 2],
     /// Left edge of the square in the picture, px; may be negative.
-    pub left_px: i64,
+    pub left_px: f64,
     /// Upper edge of the square in the picture, px; may be negative.
-    pub top_px: i64,
+    pub top_px: f64,
     /// Edge of the square in the picture, px.
-    pub side_px: u32,
+    pub side_px: f64,
 }
 
 // A square of a few pixels or of many pictures' size means that one of the ground resolutions is mistaken.
@@ -102,62 +102,42 @@ const SIDE_PICTURES_MAX: f64 = 8.0;
 impl QueryCrop {
     /// Cuts the square that `scale` asks for out of `picture`, around `click` in pixels of the picture.
     pub fn cut(picture: &RgbImage, click: (f32, f32), scale: QueryScale) -> Result<QueryCrop, EngineError> {
-        let (width, height) = (picture.width(), picture.height());
-        let (x, y) = click;
-        if !((0.0..width as f32).contains(&x) && (0.0..height as f32).contains(&y)) {
-            return Err(EngineError::Click { x, y, width_px: width, height_px: height });
+        let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+        let (x, y) = (f64::from(click.0), f64::from(click.1));
+        if !((0.0..width).contains(&x) && (0.0..height).contains(&y)) {
+            let (width_px, height_px) = picture.dimensions();
+            return Err(EngineError::Click { x: click.0, y: click.1, width_px, height_px });
         }
         let side_px = side(width, height, scale)?;
-        let start = |at: f32| (f64::from(at) - f64::from(side_px) / 2.0).round() as i64;
         let (left_px, top_px) = match scale {
             QueryScale::Whole => {
-                let inside = |start: i64, extent: u32| start.clamp(0, i64::from(extent - side_px));
-                (inside(start(x), width), inside(start(y), height))
+                let inside = |at: f64, extent: f64| (at - side_px / 2.0).clamp(0.0, extent - side_px);
+                (inside(x, width), inside(y, height))
             }
-            QueryScale::Ground { .. } => (start(x), start(y)),
+            QueryScale::Ground { .. } => (x - side_px / 2.0, y - side_px / 2.0),
         };
-        let zoom = TILE_PX as f64 / f64::from(side_px);
-        let within = |at: f32, start: i64| {
-            // Rounding the square to whole pixels can move the click onto its far edge.
-            (((f64::from(at) - start as f64) * zoom) as f32).clamp(0.0, TILE_PX as f32 - 0.001)
-        };
+        let zoom = side_px / TILE_PX as f64;
+        // Rounding to f32 must not move a click at the far edge out of the image.
+        let within = |at: f64, start: f64| (((at - start) / zoom) as f32).clamp(0.0, TILE_PX as f32 - 0.001);
         let click = [within(x, left_px), within(y, top_px)];
-        let square = resized_square(picture, left_px, top_px, side_px);
-        let image = EncoderImage::query(square.as_raw(), (click[0], click[1]))?;
+        let (width_px, height_px) = (picture.width() as usize, picture.height() as usize);
+        let pyramid = Pyramid::new(Picture { rgb: picture.as_raw(), width_px, height_px });
+        let square = pyramid.crop(|u, v| Some((left_px + u * zoom, top_px + v * zoom)));
+        let image = EncoderImage::query(&square, (click[0], click[1]))?;
         Ok(QueryCrop { image, click, left_px, top_px, side_px })
     }
 }
 
-fn side(width: u32, height: u32, scale: QueryScale) -> Result<u32, EngineError> {
+fn side(width: f64, height: f64, scale: QueryScale) -> Result<f64, EngineError> {
     let QueryScale::Ground { query_gsd_m, reference_gsd_m } = scale else { return Ok(width.min(height)) };
     let side = TILE_PX as f64 * reference_gsd_m / query_gsd_m;
-    let side_max = SIDE_PICTURES_MAX * f64::from(width.max(height));
+    let side_max = SIDE_PICTURES_MAX * width.max(height);
     if query_gsd_m > 0.0 && reference_gsd_m > 0.0 && (SIDE_PX_MIN..=side_max).contains(&side) {
-        return Ok(side.round() as u32);
+        return Ok(side);
     }
     Err(EngineError::Number(format!(
         "a query of {query_gsd_m} m/px and a reference of {reference_gsd_m} m/px do not fit together: 256 reference pixels would be {side:.1} query pixels; check both ground resolutions"
     )))
-}
-
-// The square of `picture` at 256 x 256 px. Each part of the picture is averaged over the area that a new pixel covers.
-fn resized_square(picture: &RgbImage, left: i64, top: i64, side: u32) -> RgbImage {
-    let clip = |start: i64, extent: u32| {
-        let first = start.clamp(0, i64::from(extent));
-        let last = (start + i64::from(side)).clamp(0, i64::from(extent));
-        (first, last)
-    };
-    let ((x0, x1), (y0, y1)) = (clip(left, picture.width()), clip(top, picture.height()));
-    let zoom = TILE_PX as f64 / f64::from(side);
-    let target = |at: i64, start: i64| ((at - start) as f64 * zoom).round() as i64;
-    let (u0, u1, v0, v1) = (target(x0, left), target(x1, left), target(y0, top), target(y1, top));
-    let mut square = RgbImage::new(TILE_PX as u32, TILE_PX as u32);
-    if u1 > u0 && v1 > v0 {
-        let part = imageops::crop_imm(picture, x0 as u32, y0 as u32, (x1 - x0) as u32, (y1 - y0) as u32);
-        let part = imageops::resize(&*part, (u1 - u0) as u32, (v1 - v0) as u32, FilterType::Triangle);
-        imageops::replace(&mut square, &part, u0, v0);
-    }
-    square
 }
 
 #[cfg(test)]
@@ -186,21 +166,21 @@ mod tests {
     #[test]
     fn a_square_query_is_taken_whole() {
         let crop = QueryCrop::cut(&gradient(512, 512), (100.0, 400.0), QueryScale::Whole).unwrap();
-        assert_eq!((crop.left_px, crop.top_px, crop.side_px, crop.click), (0, 0, 512, [50.0, 200.0]));
+        assert_eq!((crop.left_px, crop.top_px, crop.side_px, crop.click), (0.0, 0.0, 512.0, [50.0, 200.0]));
     }
 
     #[test]
     fn a_wide_query_keeps_its_proportions_and_the_click() {
         let crop = QueryCrop::cut(&gradient(1280, 720), (1270.0, 10.0), QueryScale::Whole).unwrap();
-        assert_eq!((crop.left_px, crop.top_px, crop.side_px), (560, 0, 720));
+        assert_eq!((crop.left_px, crop.top_px, crop.side_px), (560.0, 0.0, 720.0));
         assert!((crop.click[0] - 710.0 * 256.0 / 720.0).abs() < 1e-3);
     }
 
     #[test]
     fn a_query_of_known_resolution_gets_the_scale_of_the_reference() {
-        let scale = QueryScale::Ground { query_gsd_m: 0.1, reference_gsd_m: 0.3 };
+        let scale = QueryScale::Ground { query_gsd_m: 0.25, reference_gsd_m: 0.75 };
         let crop = QueryCrop::cut(&gradient(1280, 720), (20.0, 300.0), scale).unwrap();
-        assert_eq!((crop.side_px, crop.left_px, crop.click), (768, -364, [128.0, 128.0]));
+        assert_eq!((crop.side_px, crop.left_px, crop.click), (768.0, -364.0, [128.0, 128.0]));
         // Left of the picture there is nothing.
         assert_eq!(&crop.image.bytes()[..3], &[0, 0, 0]);
     }

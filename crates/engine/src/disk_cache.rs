@@ -1,0 +1,216 @@
+//! Tile features on disk, so that an area encoded before a flight is there after a restart. One SQLite file, one row a
+//! tile. Every row carries a digest of its key and numbers: a row that does not match is dropped and encoded again, never read.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use crate::cache::FeatureKey;
+use crate::error::EngineError;
+use crate::features::Features;
+
+/// Features by key in one file, the oldest given up first when a budget is reached. Shared by all threads.
+pub struct DiskCache {
+    path: PathBuf,
+    bytes_max: u64,
+    state: Mutex<State>,
+}
+
+struct State {
+    connection: Connection,
+    bytes: u64,
+}
+
+// "SMgf" marks the file as ours, so that nobody's MBTiles file is taken for a cache and thinned out.
+const APPLICATION_ID: i32 = 0x534D_6766;
+const SCHEMA_VERSION: i32 = 1;
+
+// A write-ahead log that may lose its last rows in a power cut: they would be encoded again, and digests find torn ones.
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA busy_timeout = 2000;";
+const SCHEMA: &str = "CREATE TABLE features (
+    id INTEGER PRIMARY KEY,
+    package BLOB NOT NULL, imagery BLOB NOT NULL, tile INTEGER NOT NULL,
+    cells INTEGER NOT NULL, channels INTEGER NOT NULL, digest BLOB NOT NULL, numbers BLOB NOT NULL,
+    UNIQUE (package, imagery, tile)) STRICT;";
+
+impl DiskCache {
+    /// Opens the cache in the file at `path`, or makes it, to hold at most about `bytes_max` bytes. A file that is not a
+    /// feature cache is refused and left as it is.
+    pub fn open(path: &Path, bytes_max: u64) -> Result<DiskCache, EngineError> {
+        let connection = connect(path).map_err(|source| failed(path, "open", source))?;
+        let bytes = connection
+            .query_row("SELECT coalesce(sum(length(numbers)), 0) FROM features", [], |row| row.get::<_, i64>(0))
+            .map_err(|source| failed(path, "read", source))?;
+        let state = Mutex::new(State { connection, bytes: bytes as u64 });
+        Ok(DiskCache { path: path.into(), bytes_max, state })
+    }
+
+    /// The features under `key`. A damaged row is deleted and counts as not there.
+    pub fn get(&self, key: &FeatureKey) -> Result<Option<Features>, EngineError> {
+        let mut state = self.lock();
+        let found = state.row(key).map_err(|source| failed(&self.path, "read", source))?;
+        let Some(row) = found else { return Ok(None) };
+        if row.digest == digest(key, row.cells, row.channels, &row.numbers)
+            && let Some(features) = row.features()
+        {
+            return Ok(Some(features));
+        }
+        state.remove(row.id, row.numbers.len()).map_err(|source| failed(&self.path, "clean", source))?;
+        tracing::warn!(path = %self.path.display(), tile = key.tile, "damaged features dropped");
+        Ok(None)
+    }
+
+    /// Whether there is a row under `key`; it may still turn out damaged.
+    pub fn contains(&self, key: &FeatureKey) -> Result<bool, EngineError> {
+        let state = self.lock();
+        let mut asked = state
+            .connection
+            .prepare_cached("SELECT 1 FROM features WHERE package = ?1 AND imagery = ?2 AND tile = ?3")
+            .map_err(|source| failed(&self.path, "read", source))?;
+        asked
+            .exists(params![key.package.0, key.imagery.0, key.tile as i64])
+            .map_err(|source| failed(&self.path, "read", source))
+    }
+
+    /// Keeps features, and gives up the oldest ones where the budget asks for it.
+    pub fn put(&self, key: &FeatureKey, features: &Features) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        state.insert(key, features).map_err(|source| failed(&self.path, "write", source))?;
+        while state.bytes > self.bytes_max {
+            let thinned = state.remove_oldest().map_err(|source| failed(&self.path, "thin out", source))?;
+            if !thinned {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of features held now.
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
+    // A panic elsewhere leaves a connection that is whole: each statement is its own transaction.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for DiskCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DiskCache({}, {} of {} bytes)", self.path.display(), self.bytes(), self.bytes_max)
+    }
+}
+
+struct Row {
+    id: i64,
+    cells: i64,
+    channels: i64,
+    digest: Vec<u8>,
+    numbers: Vec<u8>,
+}
+
+impl Row {
+    fn features(&self) -> Option<Features> {
+        let (values, rest) = self.numbers.as_chunks::<4>();
+        let values: Arc<[f32]> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let size = |edge: i64| usize::try_from(edge).ok();
+        rest.is_empty().then(|| Features::new(values, size(self.cells)?, size(self.channels)?).ok()).flatten()
+    }
+}
+
+impl State {
+    fn row(&self, key: &FeatureKey) -> rusqlite::Result<Option<Row>> {
+        let mut asked = self.connection.prepare_cached(
+            "SELECT id, cells, channels, digest, numbers FROM features WHERE package = ?1 AND imagery = ?2 AND tile = ?3",
+        )?;
+        asked
+            .query_row(params![key.package.0, key.imagery.0, key.tile as i64], |row| {
+                let (id, cells, channels) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(Row { id, cells, channels, digest: row.get(3)?, numbers: row.get(4)? })
+            })
+            .optional()
+    }
+
+    fn insert(&mut self, key: &FeatureKey, features: &Features) -> rusqlite::Result<()> {
+        if let Some(old) = self.row(key)? {
+            self.remove(old.id, old.numbers.len())?;
+        }
+        let numbers: Vec<u8> = features.values().iter().flat_map(|value| value.to_le_bytes()).collect();
+        let (cells, channels) = (features.cells() as i64, features.channels() as i64);
+        let digest = digest(key, cells, channels, &numbers);
+        let (package, imagery, tile) = (key.package.0, key.imagery.0, key.tile as i64);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO features (package, imagery, tile, cells, channels, digest, numbers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![package, imagery, tile, cells, channels, digest, numbers])?;
+        self.bytes += numbers.len() as u64;
+        Ok(())
+    }
+
+    fn remove(&mut self, id: i64, bytes: usize) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("DELETE FROM features WHERE id = ?1")?.execute([id])?;
+        self.bytes = self.bytes.saturating_sub(bytes as u64);
+        Ok(())
+    }
+
+    fn remove_oldest(&mut self) -> rusqlite::Result<bool> {
+        let oldest = self
+            .connection
+            .prepare_cached("SELECT id, length(numbers) FROM features ORDER BY id LIMIT 1")?
+            .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+            .optional()?;
+        let Some((id, bytes)) = oldest else { return Ok(false) };
+        self.remove(id, bytes as usize)?;
+        Ok(true)
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (number("application_id")?, number("user_version")?, tables) {
+        (APPLICATION_ID, SCHEMA_VERSION, _) => {}
+        // Another version of this program: what it kept can be computed again.
+        (APPLICATION_ID, ..) => {
+            connection.execute_batch(&format!("DROP TABLE IF EXISTS features; {SCHEMA}"))?;
+            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        (_, _, 0) => {
+            connection.execute_batch(SCHEMA)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        _ => return Err(rusqlite::Error::InvalidQuery),
+    }
+    connection.execute_batch(PRAGMAS)?;
+    Ok(connection)
+}
+
+fn digest(key: &FeatureKey, cells: i64, channels: i64, numbers: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(key.package.0);
+    hash.update(key.imagery.0);
+    for value in [key.tile, cells as u64, channels as u64] {
+        hash.update(value.to_le_bytes());
+    }
+    hash.update(numbers);
+    hash.finalize().into()
+}
+
+fn failed(path: &Path, action: &'static str, source: rusqlite::Error) -> EngineError {
+    let path = path.into();
+    match source {
+        rusqlite::Error::InvalidQuery => EngineError::NotACache { path },
+        rusqlite::Error::SqliteFailure(error, _) if error.code == rusqlite::ErrorCode::NotADatabase => {
+            EngineError::NotACache { path }
+        }
+        source => EngineError::Cache { path, action, source: Box::new(source) },
+    }
+}

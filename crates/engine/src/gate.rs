@@ -1,0 +1,169 @@
+//! Whether a faster arithmetic may fly. It runs beside the trusted one on held-out pairs and has to give the same answers;
+//! what it gave is kept in the package folder, and a configuration that asks for an arithmetic without it is refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Backend, LocateRequest};
+use crate::decode::{Located, decode};
+use crate::error::EngineError;
+use crate::image::{EncoderImage, View};
+use crate::package::Package;
+use crate::pairs::{Pair, PairSet};
+use crate::stills::{QueryCrop, QueryScale, TiledReference};
+
+/// Name of the file in the package folder that keeps what passed.
+pub const CHECKS: &str = "checks.toml";
+
+/// Least share of pairs whose most probable cell is the same.
+pub const SAME_CELL_SHARE_MIN: f64 = 0.99;
+/// Largest median shift of the position, px of the reference.
+pub const SHIFT_PX_MEDIAN_MAX: f64 = 0.5;
+/// Largest loss of the share of boxes that overlap the truth by more than a quarter.
+pub const ACCURACY_LOSS_MAX: f64 = 0.005;
+/// Fewer pairs cannot show one in a hundred.
+pub const PAIRS_MIN: usize = 100;
+
+/// What two backends gave on the same pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateReport {
+    /// Identity of the package, hexadecimal.
+    pub package: String,
+    /// Backend and arithmetic that was checked, such as `openvino-bf16`.
+    pub candidate: String,
+    /// Backend and arithmetic it was held against.
+    pub trusted: String,
+    /// Pairs compared.
+    pub pairs: usize,
+    /// Share of pairs whose most probable cell is the same.
+    pub same_cell_share: f64,
+    /// Median shift of the position, px of the reference.
+    pub shift_px_median: f64,
+    /// Share of boxes of the trusted backend with an intersection over union of more than 0.25 with the truth.
+    pub accuracy_trusted: f64,
+    /// The same of the candidate.
+    pub accuracy_candidate: f64,
+}
+
+impl GateReport {
+    /// Whether the candidate may fly.
+    pub fn passes(&self) -> bool {
+        self.pairs >= PAIRS_MIN
+            && self.same_cell_share >= SAME_CELL_SHARE_MIN
+            && self.shift_px_median <= SHIFT_PX_MEDIAN_MAX
+            && self.accuracy_trusted - self.accuracy_candidate <= ACCURACY_LOSS_MAX
+    }
+
+    /// Keeps this report in the package's folder.
+    pub fn keep(&self, package: &Package) -> Result<(), EngineError> {
+        let path = package.folder().join(CHECKS);
+        let mut reports = kept(package).unwrap_or_default();
+        reports.insert(self.candidate.clone(), self.clone());
+        let text = toml::to_string_pretty(&reports)
+            .map_err(|error| EngineError::Manifest { path: path.clone(), problem: error.to_string() })?;
+        std::fs::write(&path, text).map_err(|source| EngineError::File { path, source })
+    }
+}
+
+impl fmt::Display for GateReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.passes() { "passes" } else { "FAILS" };
+        writeln!(f, "{} against {} on {} pairs: {verdict}", self.candidate, self.trusted, self.pairs)?;
+        let per_cent = |share: f64| 100.0 * share;
+        writeln!(
+            f,
+            "  same cell    {:6.2} % (at least {} %)",
+            per_cent(self.same_cell_share),
+            per_cent(SAME_CELL_SHARE_MIN)
+        )?;
+        writeln!(f, "  median shift {:6.3} px (at most {SHIFT_PX_MEDIAN_MAX} px)", self.shift_px_median)?;
+        let (trusted, candidate) = (per_cent(self.accuracy_trusted), per_cent(self.accuracy_candidate));
+        writeln!(
+            f,
+            "  acc@0.25     {candidate:6.2} % against {trusted:.2} % (at most {} % less)",
+            per_cent(ACCURACY_LOSS_MAX)
+        )
+    }
+}
+
+/// Runs both backends over the pairs. Both must run `package`.
+pub fn check(
+    package: &Package,
+    trusted: &mut dyn Backend,
+    candidate: &mut dyn Backend,
+    set: &PairSet,
+) -> Result<GateReport, EngineError> {
+    let (mut same, mut shifts, mut hits) = (0, Vec::with_capacity(set.pairs.len()), [0, 0]);
+    for pair in &set.pairs {
+        let question = Question::read(set, pair)?;
+        let answers = [question.answer(package, trusted)?, question.answer(package, candidate)?];
+        same += usize::from(answers[0].cell == answers[1].cell);
+        let [[x0, y0], [x1, y1]] = [answers[0].mean_px, answers[1].mean_px];
+        shifts.push((x1 - x0).hypot(y1 - y0));
+        for (hits, answer) in hits.iter_mut().zip(&answers) {
+            *hits += usize::from(overlap(answer.box_xyxy_px, pair.box_xyxy_px) > 0.25);
+        }
+    }
+    shifts.sort_by(f64::total_cmp);
+    let share = |count: usize| if set.pairs.is_empty() { 0.0 } else { count as f64 / set.pairs.len() as f64 };
+    Ok(GateReport {
+        package: package.hash().to_string(),
+        candidate: label(candidate),
+        trusted: label(trusted),
+        pairs: set.pairs.len(),
+        same_cell_share: share(same),
+        shift_px_median: shifts.get(shifts.len() / 2).copied().unwrap_or(f64::INFINITY),
+        accuracy_trusted: share(hits[0]),
+        accuracy_candidate: share(hits[1]),
+    })
+}
+
+/// Whether the package's folder keeps a passing report of this backend and arithmetic for this very package.
+pub fn is_admitted(package: &Package, backend: &str, precision: &str) -> bool {
+    let reports = kept(package).unwrap_or_default();
+    let report = reports.get(&format!("{backend}-{precision}"));
+    report.is_some_and(|report| report.passes() && report.package == package.hash().to_string())
+}
+
+fn kept(package: &Package) -> Option<BTreeMap<String, GateReport>> {
+    let path: PathBuf = package.folder().join(CHECKS);
+    toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+fn label(backend: &dyn Backend) -> String {
+    format!("{}-{}", backend.info().name, backend.info().precision)
+}
+
+/// Intersection over union of two boxes, px: left, top, right, bottom.
+pub fn overlap(a: [f32; 4], b: [f32; 4]) -> f64 {
+    let area =
+        |[left, top, right, bottom]: [f32; 4]| f64::from((right - left).max(0.0)) * f64::from((bottom - top).max(0.0));
+    let shared = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    let union = area(a) + area(b) - shared;
+    if union > 0.0 { shared / union } else { 0.0 }
+}
+
+struct Question {
+    crop: QueryCrop,
+    tiled: TiledReference,
+}
+
+impl Question {
+    fn read(set: &PairSet, pair: &Pair) -> Result<Question, EngineError> {
+        let crop = QueryCrop::cut(&set.picture(&pair.query)?, (pair.click[0], pair.click[1]), QueryScale::Whole)?;
+        Ok(Question { crop, tiled: TiledReference::cut(&set.picture(&pair.reference)?)? })
+    }
+
+    // Each backend works from its own features, as it would in flight.
+    fn answer(&self, package: &Package, backend: &mut dyn Backend) -> Result<Located, EngineError> {
+        let images: Vec<(&EncoderImage, View)> = self.tiled.tiles.iter().map(|tile| (tile, View::Tile)).collect();
+        let reference = self.tiled.mosaic(&backend.encode(&images)?)?;
+        let query = backend.encode(&[(&self.crop.image, View::Query)])?.remove(0);
+        let request = LocateRequest { query: &query, click: self.crop.click, reference: &reference };
+        let maps = backend.locate(&[request])?.remove(0);
+        decode(&maps, package.manifest().stride_px, package.manifest().temperature)
+    }
+}

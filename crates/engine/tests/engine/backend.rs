@@ -1,0 +1,139 @@
+//! The rten backend: the shared suite, and the right answers on a network that can be known.
+
+use std::num::NonZeroUsize;
+
+use image::{Rgb, RgbImage};
+use smgeo_engine::config::Precision;
+use smgeo_engine::stills::{QueryCrop, QueryScale, TiledReference};
+use smgeo_engine::{
+    Backend, BackendName, EncoderImage, EngineConfig, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest,
+    Located, Mosaic, Package, RtenBackend, RtenConfig, View, conformance, decode,
+};
+
+use crate::matched_filter;
+
+pub fn package() -> Package {
+    Package::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packages/matched")).unwrap()
+}
+
+pub fn backend() -> RtenBackend {
+    let config = RtenConfig { threads: NonZeroUsize::new(1), ..Default::default() };
+    RtenBackend::new(&package(), &config).unwrap()
+}
+
+/// Noise that is the same everywhere and always: every 4 px part of it is unlike every other.
+pub fn noise(width: u32, height: u32) -> RgbImage {
+    let mix = |x: u32, y: u32, colour: u32| {
+        let mut state =
+            (x / 4).wrapping_mul(0x9E37_79B1) ^ (y / 4).wrapping_mul(0x85EB_CA77) ^ colour.wrapping_mul(0xC2B2_AE3D);
+        state ^= state >> 15;
+        state = state.wrapping_mul(0x2C1B_3C6D);
+        (state >> 24) as u8
+    };
+    RgbImage::from_fn(width, height, |x, y| Rgb([mix(x, y, 1), mix(x, y, 2), mix(x, y, 3)]))
+}
+
+fn encoded(backend: &mut RtenBackend, tiled: &TiledReference) -> Vec<Features> {
+    let images: Vec<(&EncoderImage, View)> = tiled.tiles.iter().map(|tile| (tile, View::Tile)).collect();
+    backend.encode(&images).unwrap()
+}
+
+/// Locates what is at `left`, `top` of the reference, from a query cut there and clicked at `click`.
+fn located(backend: &mut RtenBackend, reference: &RgbImage, left: u32, top: u32, click: [f32; 2]) -> Located {
+    let tiled = TiledReference::cut(reference).unwrap();
+    let mosaic = tiled.mosaic(&encoded(backend, &tiled)).unwrap();
+    let picture = image::imageops::crop_imm(reference, left, top, 256, 256).to_image();
+    let crop = QueryCrop::cut(&picture, (click[0], click[1]), QueryScale::Whole).unwrap();
+    let query = backend.encode(&[(&crop.image, View::Query)]).unwrap().remove(0);
+    let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
+    let maps = backend.locate(&[request]).unwrap().remove(0);
+    decode(&maps, matched_filter::STRIDE_PX, 1.0).unwrap()
+}
+
+#[test]
+fn rten_passes_the_suite() {
+    let report = conformance::check(&mut backend(), conformance::Tolerance::F32).unwrap();
+    assert!(report.holds(), "{report}");
+}
+
+#[test]
+fn rten_agrees_with_itself_on_more_threads_and_smaller_batches() {
+    let config = RtenConfig { threads: NonZeroUsize::new(2), batch_images_max: NonZeroUsize::new(2).unwrap() };
+    let mut other = RtenBackend::new(&package(), &config).unwrap();
+    let report = conformance::compare(&mut other, &mut backend(), conformance::Tolerance::F32.batch).unwrap();
+    assert!(report.holds(), "{report}");
+}
+
+#[test]
+fn what_was_cut_out_is_found_where_it_was() {
+    let reference = noise(1024, 768);
+    let mut backend = backend();
+    for (left, top, click) in [(0, 0, [8.0, 8.0]), (512, 256, [100.0, 200.0]), (336, 128, [255.9, 0.0])] {
+        let found = located(&mut backend, &reference, left, top, click);
+        let cell = [(left + click[0] as u32) as usize / 16, (top + click[1] as u32) as usize / 16];
+        assert_eq!(found.cell, cell);
+        assert!(found.score > 0.99 && found.mass > 0.95, "{} {}", found.score, found.mass);
+        let centre = [cell[0] as f64 * 16.0 + 8.0, cell[1] as f64 * 16.0 + 8.0];
+        assert!((found.mean_px[0] - centre[0]).abs() < 1.0 && (found.mean_px[1] - centre[1]).abs() < 1.0);
+    }
+}
+
+#[test]
+fn what_is_not_in_the_window_is_absent() {
+    let reference = noise(512, 512);
+    let elsewhere = image::imageops::rotate90(&noise(512, 512));
+    let mut backend = backend();
+    let tiled = TiledReference::cut(&elsewhere).unwrap();
+    let mosaic = tiled.mosaic(&encoded(&mut backend, &tiled)).unwrap();
+    let crop =
+        QueryCrop::cut(&reference, (100.0, 100.0), QueryScale::Ground { query_gsd_m: 1.0, reference_gsd_m: 1.0 });
+    let crop = crop.unwrap();
+    let query = backend.encode(&[(&crop.image, View::Query)]).unwrap().remove(0);
+    let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
+    let maps = backend.locate(&[request]).unwrap().remove(0);
+    let found = decode(&maps, matched_filter::STRIDE_PX, 1.0).unwrap();
+    assert!(found.posterior.absent() > 0.5, "{}", found.posterior.absent());
+}
+
+#[test]
+fn nothing_is_found_in_padding_or_missing_tiles() {
+    let reference = noise(700, 300);
+    let mut backend = backend();
+    let tiled = TiledReference::cut(&reference).unwrap();
+    let features = encoded(&mut backend, &tiled);
+    let grid: Vec<Option<&Features>> = features.iter().enumerate().map(|(at, one)| (at != 0).then_some(one)).collect();
+    let mosaic = Mosaic::assemble(tiled.rows, tiled.columns, &grid).unwrap().clipped(tiled.width_px, tiled.height_px);
+    let query = backend.encode(&[(&tiled.tiles[0], View::Query)]).unwrap().remove(0);
+    let request = LocateRequest { query: &query, click: [20.0, 20.0], reference: &mosaic };
+    let maps = backend.locate(&[request]).unwrap().remove(0);
+    let found = decode(&maps, matched_filter::STRIDE_PX, 1.0).unwrap();
+    let impossible = (0..mosaic.width() * mosaic.height()).filter(|at| mosaic.is_masked(*at));
+    assert!(impossible.clone().count() > 300);
+    assert!(impossible.into_iter().all(|at| found.posterior.probabilities()[at] == 0.0));
+}
+
+#[test]
+fn cached_features_are_the_computed_ones_to_the_bit() {
+    let mut backend = backend();
+    let cache = FeatureCache::new(1 << 24);
+    let tiled = TiledReference::cut(&noise(512, 512)).unwrap();
+    let key = |tile: u64| FeatureKey { tile, imagery: ImageryHash::of(b"noise"), package: backend.info().package };
+    let keys: Vec<FeatureKey> = (0..4).map(key).collect();
+    for (key, features) in keys.iter().zip(encoded(&mut backend, &tiled)) {
+        cache.put(*key, features);
+    }
+    for (key, features) in keys.iter().zip(encoded(&mut backend, &tiled)) {
+        assert_eq!(cache.get(key).unwrap(), features);
+    }
+}
+
+#[test]
+fn the_automatic_choice_always_finds_a_backend() {
+    let config = EngineConfig { threads: NonZeroUsize::new(1), ..Default::default() };
+    let mut chosen = config.build(&package()).unwrap();
+    let report = conformance::check(chosen.as_mut(), conformance::Tolerance::F32).unwrap();
+    assert!(report.holds(), "{report}");
+    let bf16 = EngineConfig { backend: BackendName::Rten, precision: Precision::Bf16, ..config };
+    let error = bf16.build(&package()).err().unwrap();
+    assert!(error.to_string().contains("needs backend = \"openvino\""), "{error}");
+}

@@ -1,0 +1,131 @@
+//! Features that outlive the process, and files that are damaged or something else.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use smgeo_engine::{DiskCache, EngineError, FeatureCache, FeatureKey, Features, ImageryHash, PackageHash};
+
+const BUDGET: u64 = 1 << 20;
+
+fn key(tile: u64) -> FeatureKey {
+    FeatureKey { tile, imagery: ImageryHash::of(b"imagery"), package: PackageHash([7; 32]) }
+}
+
+/// 1 KiB of numbers, not all of them ordinary.
+fn features(tile: u64) -> Features {
+    let value = |at: u64| match at {
+        0 => f32::MIN_POSITIVE / 2.0,
+        1 => -0.0,
+        at => (at * 31 + tile) as f32 / 7.0,
+    };
+    Features::new((0..256).map(value).collect(), 16, 1).unwrap()
+}
+
+fn filled(path: &Path, tiles: u64) {
+    let cache = DiskCache::open(path, BUDGET).unwrap();
+    (0..tiles).for_each(|tile| cache.put(&key(tile), &features(tile)).unwrap());
+}
+
+fn damaged(path: &Path, sql: &str) {
+    Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn features_survive_a_restart_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.sqlite");
+    filled(&path, 3);
+    let cache = DiskCache::open(&path, BUDGET).unwrap();
+    for tile in 0..3 {
+        let got = cache.get(&key(tile)).unwrap().unwrap();
+        let bits = |features: &Features| features.values().iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&got), bits(&features(tile)));
+    }
+    assert_eq!(cache.bytes(), 3 * 1024);
+    assert_eq!(cache.get(&key(3)).unwrap(), None);
+    assert_eq!(cache.get(&FeatureKey { package: PackageHash([8; 32]), ..key(0) }).unwrap(), None);
+    assert_eq!(cache.get(&FeatureKey { imagery: ImageryHash::of(b"later"), ..key(0) }).unwrap(), None);
+}
+
+#[test]
+fn a_damaged_row_is_dropped_and_can_be_kept_again() {
+    let damages = [
+        "UPDATE features SET numbers = zeroblob(1024) WHERE tile = 1",
+        "UPDATE features SET numbers = substr(numbers, 1, 1021) WHERE tile = 1",
+        "UPDATE features SET cells = 8, channels = 4 WHERE tile = 1",
+        "UPDATE features SET cells = -1 WHERE tile = 1",
+        "UPDATE features SET digest = x'00' WHERE tile = 1",
+        // A whole row under the key of another tile.
+        "DELETE FROM features WHERE tile = 1; UPDATE features SET tile = 1 WHERE tile = 0",
+    ];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("features.sqlite");
+        filled(&path, 3);
+        damaged(&path, damage);
+        let cache = DiskCache::open(&path, BUDGET).unwrap();
+        assert_eq!(cache.get(&key(1)).unwrap(), None, "{damage}");
+        assert!(!cache.contains(&key(1)).unwrap(), "{damage}");
+        assert_eq!(cache.get(&key(2)).unwrap().unwrap(), features(2), "{damage}");
+        cache.put(&key(1), &features(1)).unwrap();
+        assert_eq!(cache.get(&key(1)).unwrap().unwrap(), features(1), "{damage}");
+    }
+}
+
+#[test]
+fn a_file_that_is_something_else_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiles = folder.path().join("tiles.mbtiles");
+    damaged(&tiles, "CREATE TABLE tiles (zoom_level INTEGER); INSERT INTO tiles VALUES (18)");
+    let picture = folder.path().join("picture.png");
+    std::fs::write(&picture, vec![0x89; 5000]).unwrap();
+    for path in [&tiles, &picture] {
+        let before = std::fs::read(path).unwrap();
+        assert!(matches!(DiskCache::open(path, BUDGET), Err(EngineError::NotACache { .. })), "{}", path.display());
+        assert_eq!(std::fs::read(path).unwrap(), before);
+    }
+    let nowhere = folder.path().join("no/such/folder/features.sqlite");
+    let message = DiskCache::open(&nowhere, BUDGET).unwrap_err().to_string();
+    assert!(message.contains("features.sqlite cannot be used (open)"), "{message}");
+}
+
+#[test]
+fn the_cache_of_another_version_starts_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.sqlite");
+    filled(&path, 3);
+    damaged(&path, "PRAGMA user_version = 99; ALTER TABLE features RENAME COLUMN numbers TO other");
+    let cache = DiskCache::open(&path, BUDGET).unwrap();
+    assert_eq!((cache.bytes(), cache.get(&key(1)).unwrap()), (0, None));
+}
+
+#[test]
+fn the_budget_holds_and_the_oldest_go_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = DiskCache::open(&folder.path().join("features.sqlite"), 4 * 1024).unwrap();
+    (0..10).for_each(|tile| cache.put(&key(tile), &features(tile)).unwrap());
+    assert_eq!(cache.bytes(), 4 * 1024);
+    assert!(!cache.contains(&key(5)).unwrap() && cache.contains(&key(6)).unwrap());
+    cache.put(&key(9), &features(9)).unwrap();
+    assert_eq!(cache.bytes(), 4 * 1024, "the same tile again takes no more room");
+}
+
+#[test]
+fn memory_is_filled_from_disk_and_a_failing_disk_costs_only_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.sqlite");
+    filled(&path, 3);
+    let cache = FeatureCache::new(BUDGET).with_disk(DiskCache::open(&path, BUDGET).unwrap());
+    assert!(cache.contains(&key(2)));
+    assert_eq!(cache.get(&key(2)), Some(features(2)));
+    assert_eq!(cache.get(&key(2)), Some(features(2)));
+    assert_eq!(cache.get(&key(5)), None);
+    let counts = cache.counts();
+    assert_eq!((counts.hits, counts.misses, counts.disk_hits, counts.disk_faults), (2, 1, 1, 0));
+
+    damaged(&path, "DROP TABLE features");
+    cache.put(key(6), features(6));
+    assert_eq!(cache.get(&key(6)), Some(features(6)));
+    assert_eq!(cache.get(&key(7)), None);
+    assert_eq!(cache.counts().disk_faults, 2);
+}

@@ -1,0 +1,117 @@
+//! Whether a faster arithmetic may fly, and the pair sets that decide it.
+
+use std::path::Path;
+
+use image::imageops;
+use smgeo_engine::config::Precision;
+use smgeo_engine::gate::{self, GateReport};
+use smgeo_engine::pairs::{LIST, PairSet};
+use smgeo_engine::{BackendName, EngineConfig, Package};
+
+use crate::backend::{backend, noise};
+use crate::matched_filter;
+
+/// A set of pairs that the matched filter answers, all on one reference.
+fn write_pairs(folder: &Path, count: u32) {
+    let reference = noise(512, 512);
+    reference.save(folder.join("r.png")).unwrap();
+    let mut list = String::new();
+    for index in 0..count {
+        let (left, top) = (index % 17 * 16, index / 17 * 16);
+        imageops::crop_imm(&reference, left, top, 256, 256)
+            .to_image()
+            .save(folder.join(format!("{index}.png")))
+            .unwrap();
+        let [x, y] = [f64::from(left) + 104.0, f64::from(top) + 88.0];
+        let bounds = [x - 12.0, y - 12.0, x + 12.0, y + 12.0];
+        list += &format!(
+            "{{\"query\": \"{index}.png\", \"reference\": \"r.png\", \"click\": [100, 90], \"box\": {bounds:?}, \"gsd_m\": 0.5}}\n"
+        );
+    }
+    std::fs::write(folder.join(LIST), list).unwrap();
+}
+
+fn report() -> GateReport {
+    GateReport {
+        package: String::new(),
+        candidate: "openvino-bf16".into(),
+        trusted: "rten-f32".into(),
+        pairs: 500,
+        same_cell_share: 0.995,
+        shift_px_median: 0.2,
+        accuracy_trusted: 0.8,
+        accuracy_candidate: 0.798,
+    }
+}
+
+#[test]
+fn a_backend_passes_against_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 3);
+    let set = PairSet::open(folder.path()).unwrap();
+    let package = Package::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packages/matched")).unwrap();
+    let report = gate::check(&package, &mut backend(), &mut backend(), &set).unwrap();
+    assert_eq!((report.pairs, report.same_cell_share, report.shift_px_median), (3, 1.0, 0.0));
+    assert_eq!((report.accuracy_trusted, report.accuracy_candidate), (1.0, 1.0));
+    assert!(!report.passes(), "three pairs show nothing");
+}
+
+#[test]
+fn each_limit_of_the_gate_holds() {
+    assert!(report().passes());
+    assert!(!GateReport { pairs: 99, ..report() }.passes());
+    assert!(!GateReport { same_cell_share: 0.98, ..report() }.passes());
+    assert!(!GateReport { shift_px_median: 0.6, ..report() }.passes());
+    assert!(!GateReport { shift_px_median: f64::NAN, ..report() }.passes());
+    assert!(!GateReport { accuracy_candidate: 0.79, ..report() }.passes());
+}
+
+#[test]
+fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = matched_filter::write(folder.path());
+    let admitted = || gate::is_admitted(&package, "openvino", "bf16");
+    let config = EngineConfig { backend: BackendName::OpenVino, precision: Precision::Bf16, ..Default::default() };
+    let error = config.build(&package).err().unwrap().to_string();
+    assert!(error.contains("no passing check of bf16") && error.contains("smgeo engine check"), "{error}");
+
+    let hash = package.hash().to_string();
+    report().keep(&package).unwrap();
+    assert!(!admitted(), "a check of another package");
+    GateReport { package: hash.clone(), same_cell_share: 0.5, ..report() }.keep(&package).unwrap();
+    assert!(!admitted(), "a check that failed");
+    GateReport { package: hash, ..report() }.keep(&package).unwrap();
+    assert!(admitted());
+    std::fs::write(folder.path().join(gate::CHECKS), "damaged = ").unwrap();
+    assert!(!admitted());
+}
+
+#[test]
+fn a_pair_that_cannot_be_is_named_by_its_line() {
+    let good =
+        "{\"query\": \"q.png\", \"reference\": \"r.png\", \"click\": [1, 2], \"box\": [1, 2, 3, 4], \"gsd_m\": 0.5}";
+    let cases = [
+        (format!("{good}\n{{}}"), "line 2: missing field"),
+        (format!("{good}\n\n{}", good.replace("0.5", "-1")), "line 3: a number that cannot be"),
+        (good.replace("[1, 2]", "[1]"), "line 1: invalid length"),
+    ];
+    for (text, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(LIST), text).unwrap();
+        let error = PairSet::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    assert!(PairSet::open(folder.path()).unwrap_err().to_string().contains("pairs.jsonl is missing"));
+    std::fs::write(folder.path().join(LIST), good).unwrap();
+    let set = PairSet::open(folder.path()).unwrap();
+    assert!(set.picture(&set.pairs[0].query).unwrap_err().to_string().contains("q.png cannot be read"));
+}
+
+#[test]
+fn overlap_is_intersection_over_union() {
+    assert_eq!(gate::overlap([0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]), 1.0);
+    assert_eq!(gate::overlap([0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 3.0, 2.0]), 1.0 / 3.0);
+    assert_eq!(gate::overlap([0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 6.0, 6.0]), 0.0);
+    assert_eq!(gate::overlap([0.0; 4], [0.0; 4]), 0.0);
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Gets the OpenVINO library from its PyPI wheel, for the `openvino` backend: 2 to 4 times faster on x86 than the built-in one.
+# Idempotent. Usage: setup-openvino.sh [FOLDER]   (default: ~/.local/lib/smgeo-openvino)
+set -euo pipefail
+
+VERSION=2026.4.1
+folder=${1:-$HOME/.local/lib/smgeo-openvino}
+libs=$folder/openvino/libs
+
+fail() { echo "setup-openvino.sh: $1" >&2; exit 1; }
+[ "$(uname -m)" = x86_64 ] || fail "OpenVINO's CPU backend is for x86_64, this is $(uname -m); the built-in backend needs nothing"
+command -v python3 >/dev/null || fail "python3 with pip is needed to fetch the wheel: apt-get install python3-pip"
+
+if [ ! -e "$libs/libopenvino_c.so" ]; then
+  wheels=$(mktemp -d)
+  trap 'rm -rf "$wheels"' EXIT
+  python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$wheels" "openvino==$VERSION" ||
+    fail "the wheel of OpenVINO $VERSION cannot be fetched; is PyPI reachable, and pip installed?"
+  mkdir -p "$folder"
+  python3 -m zipfile -e "$wheels"/openvino-*.whl "$folder"
+  # The wheel names its libraries with a version; the loader asks for them without.
+  for name in libopenvino libopenvino_c; do
+    ln -sf "$(basename "$(ls "$libs/$name".so.*)")" "$libs/$name.so"
+  done
+fi
+echo "OpenVINO $VERSION is in $libs; let smgeo find it with:"
+echo "  export LD_LIBRARY_PATH=$libs\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
