@@ -8,11 +8,10 @@ pub mod flight_plan;
 pub mod prepare;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use smgeo_flow::{Clock, SharedClock, Stamp, StopToken, SystemClock};
+use smgeo_flow::{SharedClock, Stamp, StopToken, SystemClock};
 use smgeo_runtime::film::Film;
 use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer};
 use smgeo_runtime::vehicle::{Report, Vehicle};

@@ -7,8 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use smgeo_runtime::film::{Film, FilmWriter};
 use smgeo_world::Day;
+use smgeo_world::elevation::write_elevation;
 use smgeo_world::render::{DroneLook, Renderer, SatelliteLook};
-use smgeo_world::tiles::{TilePlan, write_elevation, write_mbtiles};
+use smgeo_world::tiles::{TilePlan, write_mbtiles};
 
 use super::flight_plan::FlightPlan;
 

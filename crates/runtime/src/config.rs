@@ -219,7 +219,6 @@ impl Config {
             return Err(format!("drone.name is {name:?}; it must be 1 to 64 letters, digits, '-' and '_'"));
         }
         self.camera.build()?;
-        self.follow.check()?;
         self.assemble.check()?;
         self.locate.check()?;
         self.fuse.check()?;

@@ -2,6 +2,7 @@
 
 pub mod assemble;
 pub mod camera;
+pub mod config;
 pub mod control;
 pub mod film;
 pub mod follow;
@@ -16,3 +17,9 @@ pub mod terrain;
 pub mod tiles;
 pub mod vehicle;
 pub mod web;
+pub mod wiring;
+
+/// Makes the actix system that the machine runs in.
+pub fn system() -> actix_rt::SystemRunner {
+    actix_rt::System::new()
+}

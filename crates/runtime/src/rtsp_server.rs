@@ -27,6 +27,8 @@ pub const PATH: &str = "/main";
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// Pictures that wait for the encoder; the oldest is dropped when it cannot keep up.
 const UNENCODED_MAX: u32 = 2;
+/// Access units that wait to be sent.
+const UNSENT_MAX: u32 = 64;
 /// A picture captured longer ago than this is not sent: the timeline cannot hold it.
 const AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -45,12 +47,31 @@ pub struct RtspConfig {
     pub fps: u32,
     /// The stream's bit rate.
     pub bitrate_kbps: u32,
+    /// What is pushed.
+    pub stream: Stream,
+}
+
+/// Is what is pushed into the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Pictures, which it encodes.
+    Pictures,
+    /// H.264 access units, which it sends as they are.
+    Units,
 }
 
 impl RtspConfig {
     /// Makes a configuration for loopback on a free port, at 6 Mb/s.
     pub fn loopback(width_px: u32, height_px: u32, fps: u32) -> Self {
-        Self { address: "127.0.0.1".to_owned(), port: 0, width_px, height_px, fps, bitrate_kbps: 6_000 }
+        Self {
+            address: "127.0.0.1".to_owned(),
+            port: 0,
+            width_px,
+            height_px,
+            fps,
+            bitrate_kbps: 6_000,
+            stream: Stream::Pictures,
+        }
     }
 }
 
@@ -69,7 +90,7 @@ pub struct RtspServer {
 impl RtspServer {
     /// Begins to listen.
     pub fn start(config: RtspConfig, clock: SharedClock) -> Result<Self, IngestError> {
-        packages::require(&["appsrc", "videoconvert", "x264enc", "rtph264pay", "rtpbin"])?;
+        packages::require(&["appsrc", "videoconvert", "x264enc", "h264parse", "rtph264pay", "rtpbin"])?;
         let encoder = Arc::new(Mutex::new(None));
         let context = glib::MainContext::new();
         let main_loop = glib::MainLoop::new(Some(&context), false);
@@ -110,16 +131,24 @@ impl RtspServer {
     /// Sends a picture, `height_px` rows of `width_px` RGB pixels, captured at `captured_wall_us` (microseconds since
     /// 1970). With no client connected it goes nowhere. Returns whether it went to the encoder.
     pub fn push_frame(&self, rgb: Bytes, captured_wall_us: i64) -> bool {
-        let sent = self.push(rgb, captured_wall_us).is_some();
+        let size = self.config.width_px as usize * self.config.height_px as usize * 3;
+        self.config.stream == Stream::Pictures && rgb.len() == size && self.count(self.push(rgb, captured_wall_us))
+    }
+
+    /// Sends an H.264 access unit (Annex B, parameter sets before key frames) whose picture was captured at
+    /// `captured_wall_us`. With no client connected it goes nowhere. Returns whether it was sent.
+    pub fn push_unit(&self, unit: Bytes, captured_wall_us: i64) -> bool {
+        self.config.stream == Stream::Units && self.count(self.push(unit, captured_wall_us))
+    }
+
+    fn count(&self, pushed: Option<()>) -> bool {
+        let sent = pushed.is_some();
         let counter = if sent { &self.pushed } else { &self.unsent };
         counter.fetch_add(1, Ordering::Relaxed);
         sent
     }
 
-    fn push(&self, rgb: Bytes, captured_wall_us: i64) -> Option<()> {
-        if rgb.len() != self.config.width_px as usize * self.config.height_px as usize * 3 {
-            return None;
-        }
+    fn push(&self, bytes: Bytes, captured_wall_us: i64) -> Option<()> {
         let encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let age_us = u64::try_from((self.clock.wall_us_now() - captured_wall_us).max(0)).ok()?;
         if Duration::from_micros(age_us) > AGE_MAX {
@@ -128,7 +157,7 @@ impl RtspServer {
         let running = encoder.current_running_time()?;
         // A picture taken before the stream began has no place on its timeline.
         let pts = running.checked_sub(gst::ClockTime::from_useconds(age_us))?;
-        let mut buffer = gst::Buffer::from_slice(rgb);
+        let mut buffer = gst::Buffer::from_slice(bytes);
         let plain = buffer.get_mut()?;
         plain.set_pts(pts);
         plain.set_duration(gst::ClockTime::SECOND / u64::from(self.config.fps.max(1)));
@@ -186,15 +215,24 @@ fn serve(
 }
 
 fn factory(config: &RtspConfig, encoder: Arc<Mutex<Option<gst_app::AppSrc>>>) -> gst_rtsp_server::RTSPMediaFactory {
-    let RtspConfig { width_px, height_px, fps, bitrate_kbps, .. } = config;
+    let RtspConfig { width_px, height_px, fps, bitrate_kbps, stream, .. } = config;
     let factory = gst_rtsp_server::RTSPMediaFactory::new();
-    factory.set_launch(&format!(
-        "( appsrc name=pictures is-live=true format=time block=false max-bytes=0 max-buffers={UNENCODED_MAX} \
-         leaky-type=downstream caps=video/x-raw,format=RGB,width={width_px},height={height_px},framerate={fps}/1 \
-         ! videoconvert n-threads=1 ! video/x-raw,format=I420 \
-         ! x264enc tune=zerolatency speed-preset=superfast key-int-max={fps} bitrate={bitrate_kbps} threads=1 \
-         ! video/x-h264,profile=main ! rtph264pay name=pay0 pt=96 config-interval=1 )"
-    ));
+    // Of access units none may be left out before the next key frame, so the queue of units is longer and drops nothing.
+    let source = match stream {
+        Stream::Pictures => format!(
+            "appsrc name=pictures is-live=true format=time block=false max-bytes=0 max-buffers={UNENCODED_MAX} \
+             leaky-type=downstream caps=video/x-raw,format=RGB,width={width_px},height={height_px},framerate={fps}/1 \
+             ! videoconvert n-threads=1 ! video/x-raw,format=I420 \
+             ! x264enc tune=zerolatency speed-preset=superfast key-int-max={fps} bitrate={bitrate_kbps} threads=1 \
+             ! video/x-h264,profile=main"
+        ),
+        Stream::Units => format!(
+            "appsrc name=pictures is-live=true format=time block=false max-bytes=0 max-buffers={UNSENT_MAX} \
+             caps=video/x-h264,stream-format=byte-stream,alignment=au,width={width_px},height={height_px},framerate={fps}/1 \
+             ! h264parse"
+        ),
+    };
+    factory.set_launch(&format!("( {source} ! rtph264pay name=pay0 pt=96 config-interval=1 )"));
     factory.set_shared(true);
     factory.set_enable_rtcp(true);
     // Pictures leave as they are encoded: the jitter buffer is the client's affair.

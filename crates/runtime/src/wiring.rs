@@ -31,8 +31,9 @@ use tokio::sync::{broadcast, watch};
 use crate::assemble::{self, Assemble};
 use crate::config::Config;
 use crate::control::{Conductor, ConductorParts, Ending, HealthBoard, Metrics, StageSpec, Systemd};
-use crate::follow::{self, FollowStage};
+use crate::follow::Follow;
 use crate::fuse::Fuse;
+use crate::ingest::IngestView;
 use crate::locate::{self, Locate};
 use crate::prompts::{FrameIndex, Prompts};
 use crate::telemetry::PoseBuffer;
@@ -45,6 +46,9 @@ const EVIDENCE_MAX: usize = 64;
 
 /// Telemetry of some seconds at the rates autopilots send.
 const TELEMETRY_MAX: usize = 256;
+
+/// Targets found again that following has not taken up yet.
+const RE_ANCHORS_MAX: usize = 16;
 
 /// Tracks and access units that a slow reader may be behind.
 const BEHIND_MAX: usize = 256;
@@ -64,6 +68,8 @@ pub struct Machine {
     pub prompts: Addr<Prompts>,
     /// Which frames were shown.
     pub frames: FrameIndex,
+    /// What the video source does.
+    pub video: IngestView,
     /// What was counted.
     pub metrics: Metrics,
     /// How every part is.
@@ -72,6 +78,15 @@ pub struct Machine {
     pub ending: watch::Receiver<Option<Ending>>,
     /// Owns the stages.
     pub conductor: Addr<Conductor>,
+    superseded: Superseded,
+}
+
+/// Counts what newer items replaced, by edge.
+#[derive(Clone)]
+struct Superseded {
+    frames: latest::Take<Frame>,
+    followed: latest::Take<Followed>,
+    queries: latest::Take<QueryBatch>,
 }
 
 impl Machine {
@@ -94,8 +109,11 @@ impl Machine {
         let (frames_put, frames_take) = latest::channel::<Frame>();
         let (followed_put, followed_take) = latest::channel::<Followed>();
         let (queries_put, queries_take) = latest::channel::<QueryBatch>();
+        let superseded =
+            Superseded { frames: frames_take.clone(), followed: followed_take.clone(), queries: queries_take.clone() };
         let (telemetry_sent, telemetry_taken) = bounded::<Telemetry>(TELEMETRY_MAX);
         let (evidence_sent, evidence_taken) = bounded::<Evidence>(EVIDENCE_MAX);
+        let (re_anchors_sent, re_anchors_taken) = bounded(RE_ANCHORS_MAX);
         let (units, _) = broadcast::channel(BEHIND_MAX);
         let (tracks, _) = broadcast::channel::<Arc<Track>>(BEHIND_MAX);
         let (wire, _) = broadcast::channel::<Arc<TrackV1>>(BEHIND_MAX);
@@ -105,14 +123,9 @@ impl Machine {
         let (drone_sent, drone_seen) = watch::channel::<Option<DroneView>>(None);
         let (ahead_sent, ahead_seen) = watch::channel::<Arc<[TileId]>>(Arc::new([]));
 
-        let prompts = Prompts::new(
-            config.prompts.clone(),
-            clock.clone(),
-            frames_seen.clone(),
-            metrics.clone(),
-            prompts_set,
-        )
-        .start();
+        let prompts =
+            Prompts::new(config.prompts.clone(), clock.clone(), frames_seen.clone(), metrics.clone(), prompts_set)
+                .start();
         let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
 
         let mut stages = Vec::new();
@@ -129,16 +142,11 @@ impl Machine {
             })
         });
         stages.push({
-            let (config, clock, prompts) = (config.follow.clone(), clock.clone(), prompts_seen.clone());
-            let ends = follow::Ends {
-                frames: frames_take,
-                prompts,
-                followed: followed_put,
-                seen: frames_seen.clone(),
-                picture: picture_sent,
-            };
+            let (settings, prompts) = (config.follow, prompts_seen.clone());
             StageSpec::new("follow", move || {
-                Ok(Box::new(FollowStage::new(config.clone(), clock.clone(), ends.clone())) as Box<dyn Stage>)
+                let (frames, prompts) = (frames_take.clone(), prompts.clone());
+                let (re_anchors, followed) = (re_anchors_taken.clone(), followed_put.clone());
+                Ok(Box::new(Follow::new(settings, frames, prompts, re_anchors, followed)) as Box<dyn Stage>)
             })
         });
         stages.push({
@@ -149,6 +157,10 @@ impl Machine {
                 queries: queries_put,
                 ahead: ahead_sent,
                 drone: drone_sent,
+                seen: frames_seen.clone(),
+                picture: picture_sent,
+                tracks: tracks.clone(),
+                re_anchors: re_anchors_sent,
             };
             StageSpec::new("assemble", move || {
                 let poses = PoseBuffer::new(config.pose.clone());
@@ -195,6 +207,7 @@ impl Machine {
         };
         stages.extend(inputs::stages(&config, &clock, &inputs)?);
 
+        actix::spawn(frames_seen.clone().note_all_shown(units.subscribe()));
         let track_board = TrackBoard::new(clock.clone());
         let server = WebServer::start(WebParts {
             config: config.web.clone(),
@@ -225,6 +238,29 @@ impl Machine {
         let conductor = Conductor::new(parts, stages);
         let ending = conductor.ending();
         let conductor = conductor.start_alone();
-        Ok(Self { listen, tracks, controls, prompts, frames: frames_seen, metrics, health, ending, conductor })
+        let frames = frames_seen;
+        Ok(Self {
+            listen,
+            tracks,
+            controls,
+            prompts,
+            frames,
+            video: view,
+            metrics,
+            health,
+            ending,
+            conductor,
+            superseded,
+        })
+    }
+
+    /// Counts the items that newer ones replaced before anyone took them, by edge.
+    pub fn superseded(&self) -> [(String, u64); 3] {
+        let Superseded { frames, followed, queries } = &self.superseded;
+        [
+            ("superseded_before_follow".to_owned(), frames.superseded()),
+            ("superseded_before_assemble".to_owned(), followed.superseded()),
+            ("superseded_before_locate".to_owned(), queries.superseded()),
+        ]
     }
 }

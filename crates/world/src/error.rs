@@ -19,7 +19,7 @@ pub enum WorldError {
         source: rusqlite::Error,
     },
     /// A picture cannot be encoded.
-    #[error("a {px} pixel tile cannot be encoded as JPEG")]
+    #[error("a {px} pixel tile cannot be encoded")]
     Encode {
         /// Side of the picture.
         px: u32,

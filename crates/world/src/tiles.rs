@@ -72,7 +72,8 @@ pub fn write_mbtiles(
     let failed = |source| WorldError::Tiles { path: path.to_owned(), source };
     let tiles = plan.tiles(town);
     let mut store = Connection::open(path).map_err(failed)?;
-    create(&store, town, day, plan, &tiles).map_err(failed)?;
+    let kind = [("format", "jpg".to_owned()), ("type", "baselayer".to_owned()), ("date", day.date.iso())];
+    create(&store, town, &kind, plan, &tiles).map_err(failed)?;
     for (batch, some) in tiles.chunks(BATCH).enumerate() {
         let encoded: Result<Vec<Vec<u8>>, WorldError> = some
             .par_iter()
@@ -100,7 +101,14 @@ fn jpeg(
     Ok(bytes)
 }
 
-fn create(store: &Connection, town: &Town, day: &Day, plan: &TilePlan, tiles: &[TileId]) -> rusqlite::Result<()> {
+/// Makes the tables and the metadata; `kind` holds the rows in which tile files differ.
+pub(crate) fn create(
+    store: &Connection,
+    town: &Town,
+    kind: &[(&str, String)],
+    plan: &TilePlan,
+    tiles: &[TileId],
+) -> rusqlite::Result<()> {
     store.execute_batch(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
          CREATE TABLE metadata (name TEXT, value TEXT);
@@ -117,24 +125,21 @@ fn create(store: &Connection, town: &Town, day: &Day, plan: &TilePlan, tiles: &[
     let [west, south, east, north] = bounds;
     let rows = [
         ("name", format!("made town {}", town.seed())),
-        ("format", "jpg".to_owned()),
-        ("type", "baselayer".to_owned()),
         ("version", "1".to_owned()),
         ("description", format!("A town that does not exist, made from seed {}, at an invented place.", town.seed())),
         ("attribution", "made by smgeo-world".to_owned()),
-        ("date", day.date.iso()),
         ("minzoom", plan.zoom_min.min(plan.zoom).to_string()),
         ("maxzoom", plan.zoom.to_string()),
         ("bounds", format!("{west:.7},{south:.7},{east:.7},{north:.7}")),
         ("center", format!("{:.7},{:.7},{}", (west + east) / 2.0, (south + north) / 2.0, plan.zoom)),
     ];
-    for (name, value) in rows {
+    for (name, value) in rows.iter().chain(kind) {
         store.execute("INSERT INTO metadata (name, value) VALUES (?1, ?2)", params![name, value])?;
     }
     Ok(())
 }
 
-fn insert(store: &mut Connection, tiles: &[TileId], pictures: &[Vec<u8>]) -> rusqlite::Result<()> {
+pub(crate) fn insert(store: &mut Connection, tiles: &[TileId], pictures: &[Vec<u8>]) -> rusqlite::Result<()> {
     let transaction = store.transaction()?;
     {
         let mut insert = transaction.prepare_cached("INSERT INTO tiles VALUES (?1, ?2, ?3, ?4)")?;

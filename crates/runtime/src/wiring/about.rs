@@ -29,7 +29,9 @@ pub fn about(publisher: &Publisher, package: &Package, tiles: &TilesInfo) -> Abo
             name: tiles.name.to_string(),
             date: tiles.date.as_deref().map(str::to_owned),
             attribution: tiles.attribution.as_deref().map(str::to_owned),
-            bounds_deg: tiles.bounds.map(|bounds| [bounds.west_deg, bounds.south_deg, bounds.east_deg, bounds.north_deg]),
+            bounds_deg: tiles
+                .bounds
+                .map(|bounds| [bounds.west_deg, bounds.south_deg, bounds.east_deg, bounds.north_deg]),
             zoom_min: tiles.zoom_min,
             zoom_max: tiles.zoom_max,
         }),

@@ -104,9 +104,10 @@ impl Stage for LogWithVideo {
         };
         match begun {
             Some(start) => {
-                self.player = self.reader.take().map(|reader| {
-                    LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone())
-                });
+                self.player = self
+                    .reader
+                    .take()
+                    .map(|reader| LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone()));
             }
             None => std::thread::park_timeout(WAIT_MAX),
         }

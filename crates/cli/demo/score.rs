@@ -1,0 +1,202 @@
+//! The scorekeeper: compares what is published with what is true.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smgeo_geo::{Geodetic, LatLon};
+use smgeo_messages::{Basis, Detection, Outcome, TargetId, Track, TrackState};
+use smgeo_runtime::wiring::Machine;
+use smgeo_world::ObjectId;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
+
+use super::report::{Quantiles, Report, rss_mb_max};
+use crate::sim::flight_plan::FlightPlan;
+
+/// A locked position older than this when it is published is stale, seconds: far above the engine's own time.
+const FRESH_S_MAX: f64 = 2.0;
+
+/// A locked position further off than this is a gross error, metres.
+const GROSS_M: f64 = 30.0;
+
+/// Keeps the score of a flight.
+pub struct Score {
+    plan: FlightPlan,
+    tracks: broadcast::Receiver<Arc<Track>>,
+    controls: broadcast::Receiver<Arc<Detection>>,
+    truth: BTreeMap<TargetId, ObjectId>,
+    fixes: BTreeMap<TargetId, u64>,
+    locked: BTreeMap<TargetId, bool>,
+    latency_ms: Vec<f64>,
+    error_m: Vec<f64>,
+    error_ray_m: Vec<f64>,
+    error_shuffled_m: Vec<f64>,
+    within_ce90: u64,
+    published: u64,
+    published_locked: u64,
+    stale: u64,
+    told: Told,
+}
+
+/// Is what the last line said, for the rates of the next.
+#[derive(Default)]
+struct Told {
+    fixes: u64,
+    frames: u64,
+    frames_now: u64,
+    latency: usize,
+    errors: usize,
+}
+
+impl Score {
+    /// Begins to listen.
+    pub fn new(plan: FlightPlan, machine: &Machine) -> Self {
+        Self {
+            plan,
+            tracks: machine.tracks.subscribe(),
+            controls: machine.controls.subscribe(),
+            truth: BTreeMap::new(),
+            fixes: BTreeMap::new(),
+            locked: BTreeMap::new(),
+            latency_ms: Vec::new(),
+            error_m: Vec::new(),
+            error_ray_m: Vec::new(),
+            error_shuffled_m: Vec::new(),
+            within_ce90: 0,
+            published: 0,
+            published_locked: 0,
+            stale: 0,
+            told: Told::default(),
+        }
+    }
+
+    /// Learns which object a target truly is.
+    pub fn know(&mut self, target: TargetId, object: ObjectId) {
+        self.truth.insert(target, object);
+    }
+
+    /// Takes in everything published since the last call.
+    pub fn take(&mut self, machine: &Machine) {
+        self.told.frames_now =
+            machine.video.counts.all().iter().find(|(name, _)| *name == "frames_in").map_or(0, |c| c.1);
+        loop {
+            match self.tracks.try_recv() {
+                Ok(track) => self.track(&track),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        loop {
+            match self.controls.try_recv() {
+                Ok(control) => self.control(&control),
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+    }
+
+    fn track(&mut self, track: &Track) {
+        let fixes = self.fixes.entry(track.target).or_default();
+        let confirmed = track.fixes > *fixes;
+        *fixes = (*fixes).max(track.fixes);
+        self.published += 1;
+        if confirmed {
+            self.latency_ms.push(track.published.since(track.captured).as_secs_f64() * 1e3);
+        }
+        if track.state != TrackState::Locked {
+            return;
+        }
+        self.published_locked += 1;
+        self.locked.insert(track.target, true);
+        self.stale += u64::from(track.published.since(track.captured).as_secs_f64() > FRESH_S_MAX);
+        let Some(estimate) = track.estimate.as_ref().filter(|estimate| estimate.basis == Basis::Map) else { return };
+        let Some(error_m) = self.off_m(track.target, estimate.at) else { return };
+        self.error_m.push(error_m);
+        self.within_ce90 += u64::from(error_m <= estimate.ce90_m);
+        if let Some(ray_m) = track.ray.as_ref().and_then(|(at, _)| self.off_m(track.target, *at)) {
+            self.error_ray_m.push(ray_m);
+        }
+    }
+
+    fn control(&mut self, control: &Detection) {
+        if let Outcome::Found(found) = &control.outcome
+            && let Some(error_m) = self.off_m(control.target, found.at)
+        {
+            self.error_shuffled_m.push(error_m);
+        }
+    }
+
+    /// Returns how far a place is from a target's true centre, horizontally, metres.
+    fn off_m(&self, target: TargetId, at: LatLon) -> Option<f64> {
+        let object = self.plan.town.object(*self.truth.get(&target)?)?;
+        let frame = self.plan.town.frame();
+        let place = frame.enu_from(Geodetic { at, height: frame.origin().height });
+        Some((place.x - object.centre_enu[0]).hypot(place.y - object.centre_enu[1]))
+    }
+
+    /// Says how it goes, in one line: the last second, and errors over all of the flight.
+    pub fn line(&mut self, elapsed_s: u64) -> String {
+        let fixes: u64 = self.fixes.values().sum();
+        let recent = |values: &[f64], from: usize| Quantiles::of(values[from.min(values.len())..].to_vec());
+        let show = |quantiles: Option<Quantiles>, unit: &str| {
+            quantiles.map_or_else(|| "-".to_owned(), |quantiles| format!("{:.1} {unit}", quantiles.p50))
+        };
+        let line = format!(
+            "{elapsed_s:4} s  frames {:3}/s  targets {:2}  fixes {:3}/s  latency {}  error {} (ray {})",
+            self.told.frames_now - self.told.frames.min(self.told.frames_now),
+            self.fixes.len(),
+            fixes - self.told.fixes.min(fixes),
+            show(recent(&self.latency_ms, self.told.latency), "ms"),
+            show(recent(&self.error_m, self.told.errors), "m"),
+            show(Quantiles::of(self.error_ray_m.clone()), "m"),
+        );
+        self.told = Told {
+            fixes,
+            frames: self.told.frames_now,
+            frames_now: self.told.frames_now,
+            latency: self.latency_ms.len(),
+            errors: self.error_m.len(),
+        };
+        line
+    }
+
+    /// Sums up.
+    pub fn report(&mut self, machine: &Machine, flown: Duration) -> Report {
+        self.take(machine);
+        let counts: BTreeMap<String, u64> =
+            machine.video.counts.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        let mut frames_dropped: BTreeMap<String, u64> = counts
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "frames_in" | "units_in" | "connects" | "size_changes"))
+            .map(|(name, count)| (name.clone(), *count))
+            .collect();
+        frames_dropped.extend(machine.superseded());
+        let mut kinds = BTreeMap::<String, u64>::new();
+        for object in self.truth.values().filter_map(|object| self.plan.town.object(*object)) {
+            *kinds.entry(object.kind.name().to_owned()).or_default() += 1;
+        }
+        let fixes: u64 = self.fixes.values().sum();
+        let locked = self.error_m.len() as f64;
+        Report {
+            seed: self.plan.seed,
+            duration_s: flown.as_secs_f64(),
+            frames_in: counts.get("frames_in").copied().unwrap_or(0),
+            frames_dropped,
+            prompts: self.truth.len() as u64,
+            kinds,
+            fixes,
+            fixes_per_s: fixes as f64 / flown.as_secs_f64().max(1e-9),
+            latency_ms: Quantiles::of(self.latency_ms.clone()),
+            error_m: Quantiles::of(self.error_m.clone()),
+            error_ray_only_m: Quantiles::of(self.error_ray_m.clone()),
+            error_shuffled_query_m: Quantiles::of(self.error_shuffled_m.clone()),
+            within_ce90: (locked > 0.0).then(|| self.within_ce90 as f64 / locked),
+            locked_fraction: self.published_locked as f64 / (self.published as f64).max(1.0),
+            targets_locked: self.locked.len() as u64,
+            stale_fixes: self.stale,
+            gross_fixes: self.error_m.iter().filter(|error| **error > GROSS_M).count() as u64,
+            rss_mb_max: rss_mb_max(),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Every file in configs/ is one that the daemon takes, and what it does not know it names.
+
+use std::path::{Path, PathBuf};
+
+use smgeo_runtime::config::Config;
+
+fn configs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+#[test]
+fn every_configuration_that_ships_is_sound() {
+    let mut checked = 0;
+    for entry in std::fs::read_dir(configs()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            Config::load(&path).unwrap_or_else(|error| panic!("{error}"));
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2);
+}
+
+#[test]
+fn the_values_shown_in_smgeo_toml_are_the_defaults() {
+    let shown = Config::load(&configs().join("smgeo.toml")).unwrap();
+    assert_eq!(format!("{:?}", shown.fuse), format!("{:?}", smgeo_runtime::fuse::Config::default()));
+    assert_eq!(format!("{:?}", shown.locate), format!("{:?}", smgeo_runtime::locate::Config::default()));
+    assert_eq!(shown.assemble, smgeo_runtime::assemble::Config::default());
+    assert_eq!(shown.camera, smgeo_runtime::camera::Config::default());
+    assert_eq!(shown.terrain, smgeo_runtime::terrain::Config::default());
+    assert_eq!(shown.follow, smgeo_runtime::follow::Config::default());
+    assert_eq!(format!("{:?}", shown.pose), format!("{:?}", smgeo_runtime::telemetry::PoseConfig::default()));
+    assert_eq!(shown.web, smgeo_runtime::web::WebConfig::default());
+    assert_eq!(shown.prompts, smgeo_runtime::prompts::PromptsConfig::default());
+    assert_eq!(shown.drone, smgeo_runtime::config::DroneConfig::default());
+}
+
+#[test]
+fn what_is_wrong_is_named_with_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = std::fs::read_to_string(configs().join("replay.toml")).unwrap();
+    let cases = [
+        ("[fuse]\ncoasting = 3.0\n", "coasting"),
+        ("[fuse]\nscore_min = 1.5\n", "fuse.score_min is 1.5"),
+        ("[fuse]\ncoasting_s = \"long\"\n", "coasting_s"),
+        ("[assemble]\nwindow_tiles_max = 99\n", "window_tiles_max"),
+        ("[camera]\nkind = \"field_of_view\"\nhfov_deg = 0.0\n", "camera.hfov_deg is 0"),
+        ("[web]\nlisten = \"0.0.0.0:8080\"\n", "allow_remote"),
+        ("[unheard]\n", "unheard"),
+    ];
+    for (added, named) in cases {
+        let path = folder.path().join("case.toml");
+        std::fs::write(&path, format!("{sound}\n{added}")).unwrap();
+        let error = Config::load(&path).expect_err(added).to_string();
+        assert!(error.contains(named) && error.contains("case.toml"), "{added:?} gives {error}");
+    }
+}
