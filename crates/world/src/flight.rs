@@ -62,6 +62,7 @@ impl Flight {
 
     /// The true pose of the camera at a time in seconds. Beyond the end the path is flown back, and so on.
     pub fn pose(&self, t_s: f64) -> Pose {
+        let t_s = if t_s.is_finite() { t_s } else { 0.0 };
         let state = self.state(t_s);
         let position = self.frame.geodetic_from(state.enu.into()).unwrap_or(self.frame.origin());
         // What a gimbal leaves of the airframe's motion: tenths of a degree at about 1 Hz.
