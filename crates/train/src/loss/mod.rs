@@ -1,3 +1,6 @@
-//! Losses.
+//! What training minimises.
 
 pub mod paper;
+pub mod template;
+
+pub use template::{LossWeights, TemplateLoss, template_loss};

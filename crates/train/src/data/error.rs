@@ -1,0 +1,60 @@
+//! What can be wrong with training data.
+
+use std::path::PathBuf;
+
+/// Why data could not be read, made or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A picture file cannot be decoded or encoded.
+    #[error("picture {path} cannot be read or written")]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What the codec says.
+        #[source]
+        source: image::ImageError,
+    },
+    /// A picture has not as many bytes as its size needs.
+    #[error("a picture of {width} x {height} needs {} bytes and has {bytes}", width * height * 3)]
+    Pixels {
+        /// Width in pixels.
+        width: usize,
+        /// Height in pixels.
+        height: usize,
+        /// Bytes given.
+        bytes: usize,
+    },
+    /// A file cannot be read.
+    #[error("file {path} cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("file {path} cannot be written")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("file {path} is malformed: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A picture cannot be compressed in memory.
+    #[error("a picture cannot be compressed")]
+    Codec(#[from] image::ImageError),
+    /// Nothing to draw samples from.
+    #[error("no ground to draw samples from: {0}")]
+    NoGround(String),
+}

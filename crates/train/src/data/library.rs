@@ -1,0 +1,70 @@
+//! Collects the grounds of a run, and splits them into what is trained on and what is held out by place.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::ground::Ground;
+use super::{DataError, dubai, naip};
+
+/// Where imagery lies and what is never trained on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataPlan {
+    /// Folder of aerial places on several dates, as `naip::read` takes it.
+    pub naip: Option<PathBuf>,
+    /// Folder of continuous scenes, as `dubai::read` takes it.
+    pub dubai: Option<PathBuf>,
+    /// Groups (cities, scenes) that are held out.
+    pub held_out: Vec<String>,
+}
+
+/// All grounds of a run.
+#[derive(Clone)]
+pub struct Library {
+    /// What is trained on.
+    pub trained: Arc<Vec<Ground>>,
+    /// What is not.
+    pub held_out: Arc<Vec<Ground>>,
+}
+
+impl Library {
+    /// Reads everything a plan names.
+    pub fn read(plan: &DataPlan) -> Result<Self, DataError> {
+        let mut grounds = Vec::new();
+        if let Some(folder) = &plan.naip {
+            grounds.extend(naip::read(folder)?);
+        }
+        if let Some(folder) = &plan.dubai {
+            grounds.extend(dubai::read(folder)?);
+        }
+        if let Some(group) = plan.held_out.iter().find(|group| !grounds.iter().any(|ground| ground.group == **group)) {
+            return Err(DataError::NoGround(format!("held_out names {group}, which is not there")));
+        }
+        Ok(Self::split(grounds, &plan.held_out))
+    }
+
+    fn split(grounds: Vec<Ground>, held_out: &[String]) -> Self {
+        let (held_out, trained) = grounds.into_iter().partition(|ground| held_out.contains(&ground.group));
+        Self { trained: Arc::new(trained), held_out: Arc::new(held_out) }
+    }
+
+    /// SHA-256 over names, boxes and pixels of what is trained on, in hexadecimal.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for ground in self.trained.iter() {
+            hash.update(ground.name.as_bytes());
+            ground.boxes.iter().for_each(|object| object.xyxy.iter().for_each(|edge| hash.update(edge.to_le_bytes())));
+            ground.layers.iter().for_each(|layer| hash.update(layer.rgb()));
+            ground.frames.iter().for_each(|frame| hash.update(frame.picture.rgb()));
+        }
+        hex::encode(hash.finalize())
+    }
+}
+
+/// Resolves a path of a plan against the plan's own folder, so that a plan can be started from anywhere.
+pub fn resolved(path: &Path, plan_folder: &Path) -> PathBuf {
+    if path.is_absolute() || path.exists() { path.to_owned() } else { plan_folder.join(path) }
+}

@@ -1,0 +1,25 @@
+//! Training data: grounds with pictures of several dates, and everything that turns them into batches and pair sets.
+//!
+//! A *ground* is any piece of the Earth, real or made, on one pixel grid. A *shot* photographs it, rectifies the surroundings
+//! of a click as the runtime does, and knows the answer. A *sampler* lays windows and draws shots; batch `n` depends on the
+//! seed and on `n` alone.
+
+pub mod batch;
+pub mod camera;
+pub mod crop;
+pub mod dubai;
+mod error;
+pub mod feed;
+pub mod ground;
+pub mod library;
+pub mod look;
+pub mod naip;
+pub mod planar;
+mod raster;
+pub mod recipe;
+pub mod region;
+pub mod sampler;
+pub mod shot;
+
+pub use error::DataError;
+pub use raster::Raster;

@@ -1,0 +1,205 @@
+//! One query in the making: a frame over a ground, its rectified crop, and the clicks in it.
+
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+
+use super::batch::Click;
+use super::camera::{DroneCamera, PoseErrors};
+use super::crop::QueryCrop;
+use super::ground::{DroneFrame, Ground};
+use super::look::{Look, limited_gaussian};
+use super::planar::{map, map_affine, map_box};
+use super::recipe::Recipe;
+use super::region::Region;
+use super::Raster;
+
+/// Clicks keep this far from the crop's border, so that most of the template around them is seen.
+const MARGIN_PX: f64 = 28.0;
+/// How far a click on an object strays from its middle, as a share of its size.
+const STRAY: f64 = 0.10;
+/// Share of the drawn clicks without an answer that are kept.
+const UNANSWERED_KEPT: f64 = 0.15;
+
+/// A crop of a frame with what is needed to click in it.
+pub struct Shot<'a> {
+    ground: &'a Ground,
+    ground_index: usize,
+    frame: DroneFrame,
+    crop: QueryCrop,
+    /// What the middle of the crop shows.
+    subject: Subject,
+    zoom: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Subject {
+    Object(usize),
+    Point([f64; 2]),
+}
+
+impl<'a> Shot<'a> {
+    /// Takes a picture of something in a region. `None` when the draw came to nothing: try again.
+    pub fn take(rng: &mut impl Rng, ground: &'a Ground, region: &Region, recipe: &Recipe) -> Option<Self> {
+        let (frame, subject, pixel) = match frame_over(rng, ground, region) {
+            Some(index) => aim_in(rng, ground.frames[index].clone(), ground, region, recipe)?,
+            None => frame_of_layer(rng, ground, region, recipe)?,
+        };
+        let errors = if rng.random_bool(recipe.raw) { PoseErrors::RAW } else { PoseErrors::TELEMETRY };
+        let believed = frame.camera.disturbed(rng, errors);
+        let mut frame = frame;
+        frame.picture = Look::drone(rng, recipe.look).apply(&frame.picture, rng);
+        let crop = QueryCrop::rectify(&frame, &believed, &region.region_from_ground, pixel)?;
+        Some(Self { ground, ground_index: region.ground, frame, crop, subject, zoom: region.zoom() })
+    }
+
+    /// The rectified crop.
+    pub fn crop(&self) -> &Raster {
+        &self.crop.picture
+    }
+
+    /// The index of the object in the crop's middle, if there is one.
+    pub fn object(&self) -> Option<usize> {
+        match self.subject {
+            Subject::Object(index) => Some(index),
+            Subject::Point(_) => None,
+        }
+    }
+
+    /// Clicks in this crop: the middle first, then objects and points in turn. The query index is left 0.
+    pub fn clicks(&self, rng: &mut impl Rng, regions: &[Region], count: usize) -> Vec<Click> {
+        let middle = [128.0, 128.0];
+        let first = match self.subject {
+            Subject::Object(index) => self.click_object(index, middle, regions),
+            Subject::Point(point) => self.click_point(point, middle, regions),
+        };
+        let mut clicks = vec![first];
+        let mut objects: Vec<_> = self.frame.objects.clone();
+        objects.shuffle(rng);
+        for _ in 0..count * 4 {
+            if clicks.len() >= count {
+                break;
+            }
+            let object = if rng.random_bool(0.5) { objects.pop() } else { None };
+            let click = match object {
+                Some((index, pixel)) => self.stray_click(rng, index, pixel, regions),
+                None => self.random_click(rng, regions),
+            };
+            clicks.extend(click.filter(|click| click.target.is_some() || rng.random_bool(UNANSWERED_KEPT)));
+        }
+        clicks
+    }
+
+    fn stray_click(&self, rng: &mut impl Rng, index: usize, pixel: [f64; 2], regions: &[Region]) -> Option<Click> {
+        let size = self.ground.boxes[index].size().map(|side| side * self.zoom);
+        let [x, y] = self.crop.crop_at(pixel)?;
+        let at = [
+            x + limited_gaussian(rng, STRAY * size[0], 2.0),
+            y + limited_gaussian(rng, STRAY * size[1], 2.0),
+        ];
+        inside(at).then(|| self.click_object(index, at, regions))
+    }
+
+    fn random_click(&self, rng: &mut impl Rng, regions: &[Region]) -> Option<Click> {
+        let mut place = || rng.random_range(MARGIN_PX..256.0 - MARGIN_PX);
+        let at = [place(), place()];
+        let ground_px = self.frame.ground_at(self.crop.frame_at(at)?)?;
+        Some(self.click_point(ground_px, at, regions))
+    }
+
+    fn click_object(&self, index: usize, at: [f64; 2], regions: &[Region]) -> Click {
+        let object = &self.ground.boxes[index];
+        let found = self.answer(object.centre(), regions);
+        let box_xyxy = found.map(|(region, target)| {
+            let local = map_box(&region.region_from_ground, object.xyxy);
+            let [x, y] = map_affine(&region.region_from_ground, object.centre());
+            let (dx, dy) = (target[0] - x, target[1] - y);
+            [local[0] + dx, local[1] + dy, local[2] + dx, local[3] + dy].map(|side| side as f32)
+        });
+        Click { query: 0, at: at.map(|x| x as f32), target: found.map(|(_, t)| t.map(|x| x as f32)), box_xyxy }
+    }
+
+    fn click_point(&self, ground_px: [f64; 2], at: [f64; 2], regions: &[Region]) -> Click {
+        let target = self.answer(ground_px, regions).map(|(_, target)| target.map(|x| x as f32));
+        Click { query: 0, at: at.map(|x| x as f32), target, box_xyxy: None }
+    }
+
+    /// Where the window shows a ground point: its region and the window pixel.
+    fn answer<'b>(&self, ground_px: [f64; 2], regions: &'b [Region]) -> Option<(&'b Region, [f64; 2])> {
+        let own = regions.iter().filter(|region| region.ground == self.ground_index);
+        own.filter_map(|region| Some((region, region.window_px(ground_px)?))).next()
+    }
+}
+
+fn inside(at: [f64; 2]) -> bool {
+    at.iter().all(|place| (MARGIN_PX..256.0 - MARGIN_PX).contains(place))
+}
+
+/// A frame of the ground whose middle shows the region, drawn evenly among them.
+fn frame_over(rng: &mut impl Rng, ground: &Ground, region: &Region) -> Option<usize> {
+    let shows = |frame: &DroneFrame| {
+        let middle = [frame.picture.width() as f64 / 2.0, frame.picture.height() as f64 / 2.0];
+        frame.ground_at(middle).is_some_and(|point| region.window_px(point).is_some())
+    };
+    let over: Vec<usize> = (0..ground.frames.len()).filter(|&index| shows(&ground.frames[index])).collect();
+    (!over.is_empty()).then(|| over[rng.random_range(0..over.len())])
+}
+
+/// Chooses what to click in a frame that exists: an object of the region, or any of its pixels.
+fn aim_in(
+    rng: &mut impl Rng,
+    frame: DroneFrame,
+    ground: &Ground,
+    region: &Region,
+    recipe: &Recipe,
+) -> Option<(DroneFrame, Subject, [f64; 2])> {
+    let in_region = |(index, _): &&(usize, [f64; 2])| region.window_px(ground.boxes[*index].centre()).is_some();
+    let objects: Vec<_> = frame.objects.iter().filter(in_region).copied().collect();
+    if !objects.is_empty() && rng.random_bool(recipe.on_object) {
+        let (index, pixel) = objects[rng.random_range(0..objects.len())];
+        return Some((frame, Subject::Object(index), pixel));
+    }
+    let (width, height) = (frame.picture.width() as f64, frame.picture.height() as f64);
+    let pixel = [width * rng.random_range(0.12..0.88), height * rng.random_range(0.12..0.92)];
+    let point = frame.ground_at(pixel)?;
+    region.window_px(point)?;
+    Some((frame, Subject::Point(point), pixel))
+}
+
+/// Photographs a layer of another date than the region's, if there is one, with a drawn camera.
+fn frame_of_layer(
+    rng: &mut impl Rng,
+    ground: &Ground,
+    region: &Region,
+    recipe: &Recipe,
+) -> Option<(DroneFrame, Subject, [f64; 2])> {
+    let in_region = |index: &usize| region.window_px(ground.boxes[*index].centre()).is_some();
+    let objects: Vec<usize> = (0..ground.boxes.len()).filter(in_region).collect();
+    let subject = if !objects.is_empty() && rng.random_bool(recipe.on_object) {
+        Subject::Object(objects[rng.random_range(0..objects.len())])
+    } else {
+        Subject::Point(point_of(rng, region))
+    };
+    let aim = match subject {
+        Subject::Point(point) => point,
+        Subject::Object(index) => {
+            let ([x, y], [width, height]) = (ground.boxes[index].centre(), ground.boxes[index].size());
+            [x + limited_gaussian(rng, STRAY * width, 2.0), y + limited_gaussian(rng, STRAY * height, 2.0)]
+        }
+    };
+    let layer = match ground.layers.len() {
+        1 => 0,
+        dates if rng.random_bool(0.9) => (region.layer + rng.random_range(1..dates)) % dates,
+        _ => region.layer,
+    };
+    let frame = DroneFrame::over_plane(ground, layer, DroneCamera::draw(rng, aim), [0; 3]);
+    let pixel = map(&frame.camera.frame_from_map(), aim)?;
+    Some((frame, subject, pixel))
+}
+
+/// A point of a region, not too close to the region's border where a lone tile would leave most of the crop unseen.
+fn point_of(rng: &mut impl Rng, region: &Region) -> [f64; 2] {
+    let (width, height) = Region::size_px((region.rows, region.columns));
+    let margin = 40.0;
+    let at = [rng.random_range(margin..width - margin), rng.random_range(margin..height - margin)];
+    map_affine(&region.ground_from_region(), at)
+}

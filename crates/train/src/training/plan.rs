@@ -1,0 +1,159 @@
+//! The plan of a training run: one TOML file, kept beside the weights it made.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::data::library::DataPlan;
+use crate::data::recipe::Recipe;
+use crate::loss::LossWeights;
+use crate::model::Config;
+
+/// Everything that decides a run. Unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Which preset of the network to start from: nano, small, tiny, released.
+    pub preset: String,
+    /// Keys of the network's configuration that differ from the preset.
+    #[serde(default)]
+    pub model: toml::Table,
+    /// How to train.
+    #[serde(default)]
+    pub training: Training,
+    /// Where the imagery is and what is held out.
+    pub data: DataPlan,
+    /// What batches are made of.
+    #[serde(default)]
+    pub recipe: Recipe,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: LossWeights,
+}
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Training {
+    /// Seed of weights, batches and noise.
+    pub seed: u64,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Steps over which the learning rate rises.
+    pub warm_up: u64,
+    /// Highest learning rate.
+    pub rate: f64,
+    /// Last learning rate as a share of the highest.
+    pub rate_floor: f64,
+    /// AdamW's weight decay.
+    pub weight_decay: f64,
+    /// Greatest joint length of the gradients.
+    pub clip: f64,
+    /// Decay of the weights' moving average.
+    pub average: f64,
+    /// Batches whose gradients are added up for one step.
+    pub accumulate: usize,
+    /// Threads that make batches.
+    pub feed_threads: usize,
+    /// Minutes between checkpoints.
+    pub checkpoint_minutes: f64,
+    /// Steps between looks at held-out data; 0 for never.
+    pub evaluate_every: u64,
+    /// Held-out batches a look takes of each source.
+    pub evaluate_batches: usize,
+    /// A run whose averaged weights this one starts from.
+    pub start_from: Option<PathBuf>,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            seed: 42,
+            steps: 2000,
+            warm_up: 60,
+            rate: 1e-3,
+            rate_floor: 0.02,
+            weight_decay: 0.02,
+            clip: 1.0,
+            average: 0.995,
+            accumulate: 1,
+            feed_threads: 1,
+            checkpoint_minutes: 3.0,
+            evaluate_every: 100,
+            evaluate_batches: 3,
+            start_from: None,
+        }
+    }
+}
+
+impl Plan {
+    /// Reads and checks a plan.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading plan {}", path.display()))?;
+        let plan: Self = toml::from_str(&text).with_context(|| format!("plan {}", path.display()))?;
+        plan.checked().with_context(|| format!("plan {}", path.display()))
+    }
+
+    /// Checks what the parts rely on.
+    pub fn checked(self) -> anyhow::Result<Self> {
+        let training = &self.training;
+        if training.steps == 0 || training.accumulate == 0 {
+            bail!("training.steps and training.accumulate have to be 1 or more");
+        }
+        if self.recipe.rows * self.recipe.columns == 0 || self.recipe.queries == 0 || self.recipe.clicks_per_query == 0 {
+            bail!("recipe.rows, columns, queries and clicks_per_query have to be 1 or more");
+        }
+        self.config()?;
+        Ok(self)
+    }
+
+    /// The network's configuration: the preset with the plan's changes.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let preset = Config::preset(&self.preset)?;
+        let mut table = toml::Table::try_from(&preset).context("writing the preset as TOML")?;
+        merge(&mut table, &self.model);
+        let config: Config = table.try_into().context("[model]")?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+/// Lays the keys of `changes` over `table`, tables within tables.
+fn merge(table: &mut toml::Table, changes: &toml::Table) {
+    for (key, change) in changes {
+        match (table.get_mut(key), change) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(change)) => merge(inner, change),
+            _ => {
+                table.insert(key.clone(), change.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_that_ships_is_valid() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/train"));
+        let plans = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut count = 0;
+        for path in plans.filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+            Plan::read(&path).unwrap();
+            count += 1;
+        }
+        assert!(count > 0);
+    }
+
+    #[test]
+    fn changes_reach_into_the_preset_and_unknown_keys_are_refused() {
+        let text = "preset = 'nano'\n[model]\nembed = 48\nheads = [2, 4, 8, 16]\n[model.moe]\nexperts = 4\n[data]\n";
+        let plan: Plan = toml::from_str(text).unwrap();
+        let config = plan.config().unwrap();
+        assert_eq!((config.embed, config.moe.experts), (48, 4));
+        let wrong: Plan = toml::from_str("preset = 'nano'\n[model]\nembedding = 48\n[data]\n").unwrap();
+        assert!(wrong.config().is_err());
+    }
+}

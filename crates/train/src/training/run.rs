@@ -1,0 +1,138 @@
+//! A training run from start or checkpoint to its last step.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use burn::tensor::Device;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::journal::{Entry, Journal};
+use super::look::Look;
+use super::store::{self, Provenance, Store};
+use super::trainer::StepReport;
+use super::{Plan, Trainer};
+use crate::data::feed::Feed;
+use crate::data::library::Library;
+use crate::data::sampler::Sampler;
+
+/// Steps between lines of the log; each holds their mean.
+const LOG_EVERY: u64 = 10;
+
+/// Trains along a plan in a folder. With `resume` it goes on from the folder's checkpoint; without, the folder must not hold
+/// one, so that no weights are overwritten by mistake.
+pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
+    let store = Store::open(folder)?;
+    let library = Library::read(&plan.data).context("reading the training data")?;
+    let mut trainer = Trainer::new(plan)?;
+    if resume {
+        trainer = store.load(trainer).context("resuming")?;
+    } else if store.has_checkpoint() {
+        bail!("{} holds a checkpoint: add --resume to go on from it, or name another folder", folder.display());
+    } else {
+        if let Some(path) = &plan.training.start_from {
+            trainer.model = store::load_weights(trainer.model, path)?;
+            trainer.average = store::load_weights(trainer.average, path)?;
+        }
+        let (data_sha256, revision) = (library.hash(), store::revision());
+        store.begin(plan, &Provenance { data_sha256, revision, seed: plan.training.seed })?;
+    }
+    Run::new(plan, store, library, trainer)?.to_the_end()
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    store: Store,
+    trainer: Trainer,
+    journal: Journal,
+    look: Look,
+    feed: Feed,
+    bar: ProgressBar,
+    began: Instant,
+    saved: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, store: Store, library: Library, trainer: Trainer) -> anyhow::Result<Self> {
+        let training = &plan.training;
+        let stride_px = trainer.config().stride_px();
+        let look = Look::new(&library.held_out, &plan.recipe, training.evaluate_batches, stride_px)?;
+        let sampler = Sampler::new(Arc::clone(&library.trained), plan.recipe.clone(), training.seed)?;
+        let first = trainer.step * training.accumulate as u64;
+        Ok(Self {
+            journal: Journal::open(&store.path("log.ndjson"), trainer.step)?,
+            feed: Feed::start(&sampler, first, training.feed_threads).context("starting the data threads")?,
+            bar: progress(training.steps, trainer.step),
+            began: Instant::now(),
+            saved: Instant::now(),
+            plan,
+            store,
+            trainer,
+            look,
+        })
+    }
+
+    fn to_the_end(mut self) -> anyhow::Result<()> {
+        let training = &self.plan.training;
+        let mut recent = Vec::new();
+        while self.trainer.step < training.steps {
+            let batches: Option<Vec<_>> = (0..training.accumulate).map(|_| self.feed.take()).collect();
+            let report = self.trainer.step(&batches.context("a data thread died")?);
+            recent.push(report);
+            self.bar.set_position(self.trainer.step);
+            self.bar.set_message(format!("loss {:.3} hits {:.2}", report.loss, report.hits));
+            if self.trainer.step.is_multiple_of(LOG_EVERY) {
+                self.log(&recent)?;
+                recent.clear();
+            }
+            if training.evaluate_every > 0 && self.trainer.step.is_multiple_of(training.evaluate_every) {
+                self.look_at_held_out()?;
+            }
+            if self.saved.elapsed() >= Duration::from_secs_f64(training.checkpoint_minutes * 60.0) {
+                self.store.save(&self.trainer)?;
+                self.saved = Instant::now();
+            }
+        }
+        self.look_at_held_out()?;
+        self.store.save(&self.trainer)?;
+        self.bar.finish();
+        Ok(())
+    }
+
+    fn log(&mut self, recent: &[StepReport]) -> anyhow::Result<()> {
+        let mean = |value: fn(&StepReport) -> f64| recent.iter().map(value).sum::<f64>() / recent.len().max(1) as f64;
+        let values = [
+            ("loss", mean(|report| report.loss)),
+            ("place", mean(|report| report.place)),
+            ("bounds", mean(|report| report.bounds)),
+            ("entropy", mean(|report| report.entropy)),
+            ("gradient", mean(|report| report.gradient)),
+            ("rate", mean(|report| report.rate)),
+            ("hits", mean(|report| report.hits)),
+            ("clicks", mean(|report| report.clicks as f64)),
+        ];
+        let values = values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        self.write(values)
+    }
+
+    fn look_at_held_out(&mut self) -> anyhow::Result<()> {
+        let values = self.look.measure(&self.trainer.average, &Device::default());
+        let text: Vec<String> = values.iter().map(|(name, value)| format!("{name} {:.1} %", 100.0 * value)).collect();
+        self.bar.println(format!("step {}: held out {}", self.trainer.step, text.join(", ")));
+        tracing::info!(step = self.trainer.step, ?values, "held out");
+        self.write(values)
+    }
+
+    fn write(&mut self, values: std::collections::BTreeMap<String, f64>) -> anyhow::Result<()> {
+        self.journal.write(&Entry { step: self.trainer.step, seconds: self.began.elapsed().as_secs_f64(), values })
+    }
+}
+
+fn progress(steps: u64, done: u64) -> ProgressBar {
+    let style = "{bar:30} {pos}/{len} {per_sec} {elapsed_precise} eta {eta_precise} {msg}";
+    let bar = ProgressBar::new(steps).with_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}

@@ -1,0 +1,106 @@
+//! A run's folder: the plan, what it was made from, and checkpoints that a run resumes from exactly.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use burn::module::Module;
+use burn::store::ModuleRecord;
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, Trainer};
+use crate::model::SmGeo;
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// What a run was made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// SHA-256 of the training data.
+    pub data_sha256: String,
+    /// Revision of the source, if it was under git.
+    pub revision: Option<String>,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    step: u64,
+}
+
+impl Store {
+    /// Makes the folder if it is not there.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("making run folder {}", folder.display()))?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// A file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Whether there is a checkpoint to resume from.
+    pub fn has_checkpoint(&self) -> bool {
+        self.path("checkpoint/state.json").exists()
+    }
+
+    /// Writes the plan and where it came from.
+    pub fn begin(&self, plan: &Plan, provenance: &Provenance) -> anyhow::Result<()> {
+        self.write("plan.toml", toml::to_string_pretty(plan)?.as_bytes())?;
+        self.write("provenance.json", serde_json::to_string_pretty(provenance)?.as_bytes())
+    }
+
+    /// Writes a checkpoint: first beside the old one, which is only then replaced.
+    pub fn save(&self, trainer: &Trainer) -> anyhow::Result<()> {
+        let fresh = self.path("checkpoint.new");
+        if fresh.exists() {
+            fs::remove_dir_all(&fresh).context("removing a half-written checkpoint")?;
+        }
+        fs::create_dir_all(&fresh).context("making a checkpoint folder")?;
+        trainer.model.clone().into_record().save(fresh.join("model.bpk"))?;
+        trainer.average.clone().into_record().save(fresh.join("average.bpk"))?;
+        trainer.optimizer.save(fresh.join("optimizer.bpk"))?;
+        self.write("checkpoint.new/state.json", serde_json::to_string(&State { step: trainer.step })?.as_bytes())?;
+        let current = self.path("checkpoint");
+        if current.exists() {
+            fs::remove_dir_all(&current).context("removing the last checkpoint")?;
+        }
+        fs::rename(&fresh, &current).context("putting the new checkpoint in place")
+    }
+
+    /// Puts a trainer into the state of the checkpoint.
+    pub fn load(&self, trainer: Trainer) -> anyhow::Result<Trainer> {
+        let folder = self.path("checkpoint");
+        let text = fs::read_to_string(folder.join("state.json")).context("reading the checkpoint's state")?;
+        let state: State = serde_json::from_str(&text).context("reading the checkpoint's state")?;
+        let Trainer { model, average, optimizer, .. } = &trainer;
+        let model = model.clone().try_load_record(ModuleRecord::load(folder.join("model.bpk"))?)?;
+        let average = average.clone().try_load_record(ModuleRecord::load(folder.join("average.bpk"))?)?;
+        let optimizer = optimizer.clone().load(folder.join("optimizer.bpk"))?;
+        Ok(Trainer { model, average, optimizer, step: state.step, ..trainer })
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        fs::write(self.path(name), bytes).with_context(|| format!("writing {}", self.path(name).display()))
+    }
+}
+
+/// Loads weights into a network: a `.bpk` record, or a run's folder, whose averaged weights are taken.
+pub fn load_weights(model: SmGeo, path: &Path) -> anyhow::Result<SmGeo> {
+    let file = if path.is_dir() { path.join("checkpoint/average.bpk") } else { path.to_owned() };
+    let record = ModuleRecord::load(&file).with_context(|| format!("reading weights {}", file.display()))?;
+    model.try_load_record(record).with_context(|| format!("weights {} do not fit the network", file.display()))
+}
+
+/// The revision of the source tree a folder lies in, as git reports it.
+pub fn revision() -> Option<String> {
+    let output = std::process::Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output();
+    let output = output.ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

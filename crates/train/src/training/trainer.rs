@@ -1,0 +1,184 @@
+//! One training step: encode tiles and queries once, locate all clicks, go down the gradient.
+
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use smgeo_engine::TILE_PX;
+
+use super::plan::{Plan, Training};
+use super::{average, gradients, schedule};
+use crate::data::batch::{Batch, Click};
+use crate::loss::{LossWeights, template_loss};
+use crate::model::{Config, LocatorMaps, Pass, SmGeo, View};
+
+/// A network in training.
+pub struct Trainer {
+    /// The live weights.
+    pub model: SmGeo,
+    /// Their moving average, without autodiff.
+    pub average: SmGeo,
+    /// AdamW's state.
+    pub optimizer: ModuleOptimizer,
+    /// Steps done.
+    pub step: u64,
+    config: Config,
+    training: Training,
+    loss: LossWeights,
+    device: Device,
+    gathered: GradientsAccumulator<SmGeo>,
+}
+
+/// What a step says about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// The whole loss.
+    pub loss: f64,
+    /// Cross-entropy of the place, nats.
+    pub place: f64,
+    /// Box loss.
+    pub bounds: f64,
+    /// Mean entropy of the gates, nats.
+    pub entropy: f64,
+    /// Length of the gradients before clipping.
+    pub gradient: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Share of clicks whose best cell is the true one or a neighbour.
+    pub hits: f64,
+    /// Clicks.
+    pub clicks: usize,
+}
+
+impl Trainer {
+    /// A network with random weights drawn from the plan's seed.
+    pub fn new(plan: &Plan) -> anyhow::Result<Self> {
+        let device = Device::default().autodiff();
+        device.seed(plan.training.seed);
+        let config = plan.config()?;
+        let model = SmGeo::new(&config, &device)?;
+        let optimizer = AdamWConfig::new().with_beta_2(0.98).with_weight_decay(plan.training.weight_decay as f32);
+        Ok(Self {
+            average: model.valid(),
+            model,
+            optimizer: optimizer.init(),
+            step: 0,
+            config,
+            training: plan.training.clone(),
+            loss: plan.loss.clone(),
+            device,
+            gathered: GradientsAccumulator::new(),
+        })
+    }
+
+    /// Takes one optimiser step on `accumulate` batches.
+    pub fn step(&mut self, batches: &[Batch]) -> StepReport {
+        let mut report = StepReport::default();
+        let mut noise = ChaCha8Rng::seed_from_u64(self.training.seed ^ 0x6e6f_6973_65);
+        noise.set_stream(self.step);
+        let share = 1.0 / batches.len() as f64;
+        for batch in batches {
+            let part = self.backward(batch, &mut noise, share);
+            report.loss += part.loss * share;
+            report.place += part.place * share;
+            report.bounds += part.bounds * share;
+            report.entropy += part.entropy * share;
+            report.hits += part.hits * share;
+            report.clicks += part.clicks;
+        }
+        let training = &self.training;
+        report.rate =
+            schedule::rate(self.step, training.steps, training.warm_up, training.rate, training.rate_floor);
+        let (clipped, norm) = gradients::clipped(&self.model, self.gathered.grads(), training.clip);
+        report.gradient = norm;
+        if norm.is_finite() {
+            self.model = self.optimizer.step(report.rate, self.model.clone(), clipped);
+            let decay = average::decay_at(self.step, training.average);
+            self.average = average::follow(self.average.clone(), &self.model, decay);
+        }
+        self.step += 1;
+        report
+    }
+
+    fn backward(&mut self, batch: &Batch, noise: &mut ChaCha8Rng, share: f64) -> StepReport {
+        let mut pass = Pass::training(noise);
+        let (maps, entropy) = forward(&self.model, batch, &mut pass, &self.device);
+        let loss = template_loss(&maps, &batch.clicks, self.config.stride_px(), entropy.clone(), &self.loss);
+        let report = StepReport {
+            loss: scalar(loss.total.clone()),
+            place: scalar(loss.place),
+            bounds: scalar(loss.bounds),
+            entropy: entropy.map_or(0.0, scalar),
+            hits: hits(&maps, &batch.clicks, self.config.stride_px()),
+            clicks: batch.clicks.len(),
+            ..StepReport::default()
+        };
+        let gradients = (loss.total * share).backward();
+        self.gathered.accumulate(&self.model, GradientsParams::from_grads(gradients, &self.model));
+        report
+    }
+
+    /// The network's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// Runs the network on a batch: maps of all clicks on the one window, and the mean entropy of the gates.
+pub fn forward(model: &SmGeo, batch: &Batch, pass: &mut Pass, device: &Device) -> (LocatorMaps, Option<Tensor<1>>) {
+    let tiles = model.encode(images(batch.tile_bytes(), device), View::Tile, pass);
+    let queries = model.encode(images(batch.query_bytes(), device), View::Query, pass);
+    let window = mosaic(tiles.features, batch.rows, batch.columns);
+    let count = batch.clicks.len();
+    let rows: Vec<i64> = batch.clicks.iter().map(|click| click.query as i64).collect();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), device);
+    let at: Vec<f32> = batch.clicks.iter().flat_map(|click| click.at).collect();
+    let at = Tensor::<2>::from_data(TensorData::new(at, [count, 2]), device);
+    let maps = model.locate(queries.features.select(0, rows), at, window, &vec![0; count], pass);
+    let entropy = match (tiles.entropy, queries.entropy) {
+        (Some(tiles), Some(queries)) => Some((tiles + queries) * 0.5),
+        (one, other) => one.or(other),
+    };
+    (maps, entropy)
+}
+
+/// Bytes of images `[B, 256, 256, 4]` as a tensor of values 0 to 255.
+pub fn images(bytes: Vec<u8>, device: &Device) -> Tensor<4> {
+    let count = bytes.len() / (TILE_PX * TILE_PX * 4);
+    let values: Vec<f32> = bytes.into_iter().map(f32::from).collect();
+    Tensor::from_data(TensorData::new(values, [count, TILE_PX, TILE_PX, 4]), device)
+}
+
+/// Tile features `[rows * columns, F, F, C]`, row by row, as one map `[1, rows * F, columns * F, C]`.
+pub fn mosaic(tiles: Tensor<4>, rows: usize, columns: usize) -> Tensor<4> {
+    let [_, edge, _, channels] = tiles.dims();
+    tiles
+        .reshape([rows, columns, edge, edge, channels])
+        .swap_dims(1, 2)
+        .reshape([1, rows * edge, columns * edge, channels])
+}
+
+/// Share of clicks whose best cell, "not in this window" included, is the true one or a neighbour.
+pub fn hits(maps: &LocatorMaps, clicks: &[Click], stride_px: usize) -> f64 {
+    let [_, height, width] = maps.heat.dims();
+    let heat: Vec<f32> = maps.heat.clone().into_data().iter::<f32>().collect();
+    let is_hit = |(logits, click): (&[f32], &Click)| {
+        let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        let best = best.filter(|(_, logit)| **logit > 0.0).map(|(cell, _)| cell);
+        match (best, click.target) {
+            (None, None) => true,
+            (Some(cell), Some(target)) => {
+                let near = |cell: usize, place: f32| (cell as f32 + 0.5 - place / stride_px as f32).abs() <= 1.0;
+                near(cell % width, target[0]) && near(cell / width, target[1])
+            }
+            _ => false,
+        }
+    };
+    let hits = heat.chunks(height * width).zip(clicks).filter(|&pair| is_hit(pair)).count();
+    hits as f64 / clicks.len().max(1) as f64
+}
+
+fn scalar(value: Tensor<1>) -> f64 {
+    f64::from(value.into_scalar::<f32>())
+}
