@@ -3,15 +3,94 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use burn::tensor::Device;
+use smgeo_engine::{Package, RtenBackend, RtenConfig};
+use smgeo_train::data::cvogl as reader;
+use smgeo_train::data::ground::Source;
 use smgeo_train::data::library::Library;
+use smgeo_train::data::pair_set::{self, PairSet};
 use smgeo_train::data::sampler::Sampler;
-use smgeo_train::training::{Plan, run};
-use smgeo_train::view::contact_sheet;
+use smgeo_train::data::{town, town_folder};
+use smgeo_train::eval::answer::{Asked, answers};
+use smgeo_train::eval::predictor::{Predictor, Weights};
+use smgeo_train::eval::report::evaluate;
+use smgeo_train::model::SmGeo;
+use smgeo_train::training::{Plan, journal, run, store};
+use smgeo_train::view::{answer_sheet, contact_sheet, plot as drawing};
 
 /// `train`.
 pub fn train(config: &Path, out: &Path, resume: bool) -> anyhow::Result<()> {
     run::train(&Plan::read(config)?, out, resume)
+}
+
+/// `towns`.
+pub fn towns(out: &Path, first: u64, count: u64, frames: usize) -> anyhow::Result<()> {
+    for seed in first..first + count {
+        let began = Instant::now();
+        let ground = town::render(seed, frames)?;
+        town_folder::write(&ground, seed, out)?;
+        let (objects, frames) = (ground.boxes.len(), ground.frames.len());
+        println!("{}: {objects} objects, {frames} frames, {:.1} s", ground.name, began.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// `pairs`.
+pub fn pairs(config: &Path, out: &Path, source: Source, count: usize, seed: u64, trained: bool) -> anyhow::Result<()> {
+    let library = Library::read(&Plan::read(config)?.data)?;
+    let grounds = if trained { library.trained } else { library.held_out };
+    let sampler = Sampler::new(grounds, pair_set::recipe(source), seed)?;
+    let written = pair_set::write_drawn(&sampler, count, out)?;
+    println!("{written} pairs in {}", out.display());
+    Ok(())
+}
+
+/// Opens what `eval` measures.
+pub fn predictor(package: Option<&Path>, weights: Option<&Path>) -> anyhow::Result<Box<dyn Predictor>> {
+    match (package, weights) {
+        (Some(package), _) => {
+            let package = Package::open(package)?;
+            Ok(Box::new(RtenBackend::new(&package, &RtenConfig::default())?))
+        }
+        (None, Some(run)) => {
+            let config = Plan::read(&run.join("plan.toml"))?.config()?;
+            let model = store::load_weights(SmGeo::new(&config, &Device::default())?, run)?;
+            Ok(Box::new(Weights::new(model, config.stride_px())))
+        }
+        (None, None) => bail!("name a --package or --weights"),
+    }
+}
+
+/// `eval`.
+pub fn eval(predictor: &mut dyn Predictor, pairs: &Path, report: Option<&Path>, controls: bool) -> anyhow::Result<()> {
+    let set = PairSet::open(pairs)?;
+    let measured = evaluate(predictor, &set, controls)?;
+    print!("{measured}");
+    if let Some(path) = report {
+        let text = serde_json::to_string_pretty(&measured)?;
+        std::fs::write(path, text).with_context(|| format!("writing report {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// `inspect`.
+pub fn inspect(predictor: &mut dyn Predictor, pairs: &Path, out: &Path, count: usize) -> anyhow::Result<()> {
+    let set = PairSet::open(pairs)?;
+    let told = answers(predictor, &set, &[Asked::Own])?.remove(0);
+    std::fs::create_dir_all(out).with_context(|| format!("making folder {}", out.display()))?;
+    for answer in told.iter().step_by((told.len() / count.max(1)).max(1)) {
+        let sheet = answer_sheet::of_answer(&set, answer, predictor.stride_px())?;
+        sheet.save(&out.join(format!("answer-{:04}.png", answer.pair)))?;
+    }
+    Ok(())
+}
+
+/// `cvogl`.
+pub fn cvogl(folder: &Path, split: &str, out: &Path) -> anyhow::Result<()> {
+    let count = reader::convert(folder, split, out)?;
+    println!("{count} pairs in {}", out.display());
+    Ok(())
 }
 
 /// `view`.
@@ -28,4 +107,10 @@ pub fn view(config: &Path, out: &Path, count: u64, held_out: bool) -> anyhow::Re
     }
     println!("{count} batches in {:.2} s with drawing", began.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// `plot`.
+pub fn plot(run: &Path, out: &Path) -> anyhow::Result<()> {
+    let entries = journal::read(&run.join("log.ndjson"))?;
+    std::fs::write(out, drawing::curves(&entries)).with_context(|| format!("writing {}", out.display()))
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use smgeo_train::data::ground::Source;
 
 mod commands;
 
@@ -28,6 +29,68 @@ enum Command {
         #[arg(long)]
         resume: bool,
     },
+    /// Renders made towns, to be trained on or, from seed 1,000,000 on, to be measured with.
+    Towns {
+        /// Folder for the towns.
+        #[arg(long)]
+        out: PathBuf,
+        /// First seed.
+        #[arg(long)]
+        first: u64,
+        /// How many towns.
+        #[arg(long)]
+        count: u64,
+        /// Drone frames a town.
+        #[arg(long, default_value_t = 48)]
+        frames: usize,
+    },
+    /// Converts CVOGL, as it lies on disk, to a pair set.
+    Cvogl {
+        /// The set's folder, such as CVOGL_DroneAerial.
+        #[arg(long)]
+        folder: PathBuf,
+        /// train, val or test.
+        #[arg(long)]
+        split: String,
+        /// Folder for the pair set.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Writes a pair set drawn from ground that the plan holds out.
+    Pairs {
+        /// The plan, a TOML file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Folder for the set.
+        #[arg(long)]
+        out: PathBuf,
+        /// Which ground.
+        #[arg(long)]
+        source: SourceName,
+        /// How many pairs.
+        #[arg(long, default_value_t = 300)]
+        count: usize,
+        /// Seed of the draw.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Draws from what is trained on instead.
+        #[arg(long)]
+        trained: bool,
+    },
+    /// Measures a package or a run on a pair set, with controls.
+    Eval {
+        #[command(flatten)]
+        model: Model,
+        /// The pair set's folder.
+        #[arg(long)]
+        pairs: PathBuf,
+        /// Writes the report as JSON.
+        #[arg(long)]
+        report: Option<PathBuf>,
+        /// Leaves out the controls, which take longer than the network.
+        #[arg(long)]
+        no_controls: bool,
+    },
     /// Draws batches of a plan as PNG files, for a person to judge.
     View {
         /// The plan, a TOML file.
@@ -43,12 +106,78 @@ enum Command {
         #[arg(long)]
         held_out: bool,
     },
+    /// Draws answers of a package or a run to a pair set: heat, true and predicted boxes.
+    Inspect {
+        #[command(flatten)]
+        model: Model,
+        /// The pair set's folder.
+        #[arg(long)]
+        pairs: PathBuf,
+        /// Folder for the pictures.
+        #[arg(long)]
+        out: PathBuf,
+        /// How many pairs, spread over the set.
+        #[arg(long, default_value_t = 12)]
+        count: usize,
+    },
+    /// Draws a run's log as curves.
+    Plot {
+        /// The run's folder.
+        #[arg(long)]
+        run: PathBuf,
+        /// The SVG file.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+/// What is measured: a package or a run.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Model {
+    /// An engine package.
+    #[arg(long)]
+    package: Option<PathBuf>,
+    /// A run's folder, whose averaged weights are taken.
+    #[arg(long)]
+    weights: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SourceName {
+    Naip,
+    Dubai,
+    Town,
+}
+
+impl From<SourceName> for Source {
+    fn from(name: SourceName) -> Self {
+        match name {
+            SourceName::Naip => Self::Naip,
+            SourceName::Dubai => Self::Dubai,
+            SourceName::Town => Self::Town,
+        }
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     match Arguments::parse().command {
         Command::Train { config, out, resume } => commands::train(&config, &out, resume),
+        Command::Towns { out, first, count, frames } => commands::towns(&out, first, count, frames),
+        Command::Cvogl { folder, split, out } => commands::cvogl(&folder, &split, &out),
+        Command::Pairs { config, out, source, count, seed, trained } => {
+            commands::pairs(&config, &out, source.into(), count, seed, trained)
+        }
+        Command::Eval { model, pairs, report, no_controls } => {
+            let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
+            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), !no_controls)
+        }
         Command::View { config, out, count, held_out } => commands::view(&config, &out, count, held_out),
+        Command::Inspect { model, pairs, out, count } => {
+            let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
+            commands::inspect(predictor.as_mut(), &pairs, &out, count)
+        }
+        Command::Plot { run, out } => commands::plot(&run, &out),
     }
 }

@@ -31,6 +31,8 @@ pub struct Click {
     pub target: Option<[f32; 2]>,
     /// The object's box in the window: left, top, right, bottom; `None` where nobody knows one.
     pub box_xyxy: Option<[f32; 4]>,
+    /// The object meant: index of the ground and of the box on it.
+    pub object: Option<[usize; 2]>,
 }
 
 impl Batch {

@@ -5,12 +5,13 @@
 
 use nalgebra::{Matrix3, Rotation3, Vector3};
 use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 
 use super::look::limited_gaussian;
 use super::planar::Planar;
 
 /// A pinhole camera above the plane of a map.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DroneCamera {
     /// Width of the frame in pixels.
     pub width: usize,
@@ -96,14 +97,24 @@ impl DroneCamera {
         lens * self.ground_from_camera().inverse().matrix() * plane
     }
 
+    /// The frame pixel of a point above the map, height in map pixels; `None` behind the camera.
+    pub fn project(&self, map_px: [f64; 2], height_map_px: f64) -> Option<[f64; 2]> {
+        let down = self.height_map_px - height_map_px;
+        let from_camera = Vector3::new(map_px[0] - self.below[0], map_px[1] - self.below[1], down);
+        let seen = self.ground_from_camera().inverse() * from_camera;
+        let pixel = |across: f64, size: usize| size as f64 / 2.0 + self.focal_px * across / seen.z;
+        (seen.z > 1e-9).then(|| [pixel(seen.x, self.width), pixel(seen.y, self.height)])
+    }
+
     /// The unit direction of a frame pixel's ray in ground axes (east, south, down).
-    fn ray(&self, pixel: [f64; 2]) -> Vector3<f64> {
+    pub fn ray(&self, pixel: [f64; 2]) -> Vector3<f64> {
         let x = (pixel[0] - self.width as f64 / 2.0) / self.focal_px;
         let y = (pixel[1] - self.height as f64 / 2.0) / self.focal_px;
         (self.ground_from_camera() * Vector3::new(x, y, 1.0)).normalize()
     }
 
-    fn ground_from_camera(&self) -> Rotation3<f64> {
+    /// The rotation from camera axes (right, down, forward) to ground axes (east, south, down).
+    pub fn ground_from_camera(&self) -> Rotation3<f64> {
         let yaw = Rotation3::from_axis_angle(&Vector3::z_axis(), self.yaw_rad);
         let tilt = Rotation3::from_axis_angle(&Vector3::x_axis(), self.tilt_rad);
         let roll = Rotation3::from_axis_angle(&Vector3::z_axis(), self.roll_rad);
@@ -124,6 +135,8 @@ mod tests {
         for _ in 0..200 {
             let camera = DroneCamera::draw(&mut rng, [300.0, -40.0]);
             let pixel = map(&camera.frame_from_map(), [300.0, -40.0]).unwrap();
+            let projected = camera.project([300.0, -40.0], 0.0).unwrap();
+            assert!((projected[0] - pixel[0]).abs() + (projected[1] - pixel[1]).abs() < 1e-6);
             assert!(pixel[0] > 0.25 * camera.width as f64 && pixel[0] < 0.75 * camera.width as f64, "{pixel:?}");
             assert!(pixel[1] > 0.25 * camera.height as f64 && pixel[1] < 0.8 * camera.height as f64, "{pixel:?}");
         }

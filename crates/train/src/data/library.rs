@@ -1,13 +1,13 @@
 //! Collects the grounds of a run, and splits them into what is trained on and what is held out by place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ground::Ground;
-use super::{DataError, dubai, naip};
+use super::{DataError, dubai, naip, town_folder};
 
 /// Where imagery lies and what is never trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct DataPlan {
     pub naip: Option<PathBuf>,
     /// Folder of continuous scenes, as `dubai::read` takes it.
     pub dubai: Option<PathBuf>,
+    /// Folder of rendered towns, as `towns` writes them; those with seeds from 1,000,000 on are held out.
+    pub towns: Option<PathBuf>,
     /// Groups (cities, scenes) that are held out.
     pub held_out: Vec<String>,
 }
@@ -40,6 +42,9 @@ impl Library {
         if let Some(folder) = &plan.dubai {
             grounds.extend(dubai::read(folder)?);
         }
+        if let Some(folder) = &plan.towns {
+            grounds.extend(town_folder::read(folder)?);
+        }
         if let Some(group) = plan.held_out.iter().find(|group| !grounds.iter().any(|ground| ground.group == **group)) {
             return Err(DataError::NoGround(format!("held_out names {group}, which is not there")));
         }
@@ -47,7 +52,8 @@ impl Library {
     }
 
     fn split(grounds: Vec<Ground>, held_out: &[String]) -> Self {
-        let (held_out, trained) = grounds.into_iter().partition(|ground| held_out.contains(&ground.group));
+        let is_held_out = |ground: &Ground| held_out.contains(&ground.group) || town_folder::is_held_out(&ground.group);
+        let (held_out, trained) = grounds.into_iter().partition(is_held_out);
         Self { trained: Arc::new(trained), held_out: Arc::new(held_out) }
     }
 
@@ -62,9 +68,4 @@ impl Library {
         }
         hex::encode(hash.finalize())
     }
-}
-
-/// Resolves a path of a plan against the plan's own folder, so that a plan can be started from anywhere.
-pub fn resolved(path: &Path, plan_folder: &Path) -> PathBuf {
-    if path.is_absolute() || path.exists() { path.to_owned() } else { plan_folder.join(path) }
 }

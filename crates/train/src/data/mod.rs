@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod camera;
 pub mod crop;
+pub mod cvogl;
 pub mod dubai;
 mod error;
 pub mod feed;
@@ -14,12 +15,16 @@ pub mod ground;
 pub mod library;
 pub mod look;
 pub mod naip;
+pub mod pair_set;
 pub mod planar;
 mod raster;
 pub mod recipe;
 pub mod region;
 pub mod sampler;
 pub mod shot;
+pub mod skyline;
+pub mod town;
+pub mod town_folder;
 
 pub use error::DataError;
 pub use raster::Raster;

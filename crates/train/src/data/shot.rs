@@ -57,14 +57,6 @@ impl<'a> Shot<'a> {
         &self.crop.picture
     }
 
-    /// The index of the object in the crop's middle, if there is one.
-    pub fn object(&self) -> Option<usize> {
-        match self.subject {
-            Subject::Object(index) => Some(index),
-            Subject::Point(_) => None,
-        }
-    }
-
     /// Clicks in this crop: the middle first, then objects and points in turn. The query index is left 0.
     pub fn clicks(&self, rng: &mut impl Rng, regions: &[Region], count: usize) -> Vec<Click> {
         let middle = [128.0, 128.0];
@@ -115,12 +107,18 @@ impl<'a> Shot<'a> {
             let (dx, dy) = (target[0] - x, target[1] - y);
             [local[0] + dx, local[1] + dy, local[2] + dx, local[3] + dy].map(|side| side as f32)
         });
-        Click { query: 0, at: at.map(|x| x as f32), target: found.map(|(_, t)| t.map(|x| x as f32)), box_xyxy }
+        Click {
+            query: 0,
+            at: at.map(|x| x as f32),
+            target: found.map(|(_, target)| target.map(|x| x as f32)),
+            box_xyxy,
+            object: Some([self.ground_index, index]),
+        }
     }
 
     fn click_point(&self, ground_px: [f64; 2], at: [f64; 2], regions: &[Region]) -> Click {
         let target = self.answer(ground_px, regions).map(|(_, target)| target.map(|x| x as f32));
-        Click { query: 0, at: at.map(|x| x as f32), target, box_xyxy: None }
+        Click { query: 0, at: at.map(|x| x as f32), target, box_xyxy: None, object: None }
     }
 
     /// Where the window shows a ground point: its region and the window pixel.

@@ -212,7 +212,7 @@ mod tests {
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 4, 4, 4]), &device),
             attention: Tensor::zeros([1, 4, 4], &device),
         };
-        let click = |target| Click { query: 0, at: [128.0; 2], target, box_xyxy: Some([8.0, 16.0, 40.0, 32.0]) };
+        let click = |target| Click { query: 0, at: [128.0; 2], target, box_xyxy: Some([8.0, 16.0, 40.0, 32.0]), object: None };
         let loss = |target| {
             let loss = template_loss(&maps, &[click(target)], 16, None, &LossWeights::default());
             (loss.place.into_scalar::<f32>(), loss.bounds.into_scalar::<f32>())

@@ -104,3 +104,63 @@ pub fn revision() -> Option<String> {
     let output = output.ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::checkpoint::weights_of;
+    use crate::data::Raster;
+    use crate::data::batch::Batch;
+    use crate::data::ground::{Ground, GroundBox, Source};
+    use crate::data::sampler::Sampler;
+
+    /// Small enough for a test: one block a stage, noise and DropPath on.
+    const PLAN: &str = "preset = 'nano'\n[training]\nsteps = 8\nwarm_up = 2\n[data]\n[recipe]\nrows = 1\ncolumns = 2\nqueries = 1\n\
+        clicks_per_query = 3\nshare_naip = 1.0\nshare_dubai = 0.0\nshare_town = 0.0\n[model]\nembed = 8\ndepths = [1, 1, 1, 1]\n\
+        heads = [1, 1, 1, 1]\ndrop_path = 0.2\n[model.moe]\nblocks = [[], [0], [0], []]\n[model.template]\nchannels = 16\n";
+
+    fn grounds() -> Arc<Vec<Ground>> {
+        let speckled = |seed: usize| {
+            let rgb = (0..256 * 256 * 3).map(|at| ((at / 96 * 7 + seed * 31) * 37 % 251) as u8).collect();
+            Raster::from_rgb(256, 256, rgb).unwrap()
+        };
+        let ground = |seed: usize| Ground {
+            name: format!("place-{seed}"),
+            group: "town".into(),
+            source: Source::Naip,
+            gsd_m: 0.6,
+            layers: vec![speckled(seed), speckled(seed + 100)],
+            boxes: vec![GroundBox { xyxy: [100.0, 90.0, 150.0, 140.0], class: "building".into() }],
+            frames: Vec::new(),
+        };
+        Arc::new((0..4).map(ground).collect())
+    }
+
+    fn trained(trainer: &mut Trainer, batches: &[Batch], steps: std::ops::Range<usize>) {
+        steps.for_each(|step| {
+            trainer.step(&batches[step..=step]);
+        });
+    }
+
+    #[test]
+    fn four_steps_equal_two_steps_a_stop_and_two_more() {
+        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
+        let batches: Vec<Batch> = (0..4).map(|step| sampler.batch(step)).collect();
+        let mut whole = Trainer::new(&plan).unwrap();
+        trained(&mut whole, &batches, 0..4);
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut first = Trainer::new(&plan).unwrap();
+        trained(&mut first, &batches, 0..2);
+        store.save(&first).unwrap();
+        let mut second = store.load(Trainer::new(&plan).unwrap()).unwrap();
+        assert_eq!(second.step, 2);
+        trained(&mut second, &batches, 2..4);
+        assert_eq!(weights_of(&second.model), weights_of(&whole.model));
+        assert_eq!(weights_of(&second.average), weights_of(&whole.average));
+        assert_ne!(weights_of(&second.model), weights_of(&first.model));
+    }
+}

@@ -5,6 +5,7 @@ use smgeo_engine::{EncoderImage, TILE_PX};
 use super::pen;
 use crate::data::Raster;
 use crate::data::batch::{Batch, Click};
+use crate::data::pair_set::picture_of;
 
 /// Colours that tell the queries of a batch apart.
 const PALETTE: [pen::Colour; 8] = [
@@ -61,8 +62,5 @@ fn draw_click(sheet: &mut Raster, click: &Click, at: [f64; 2], colour: pen::Colo
 }
 
 fn paste(sheet: &mut Raster, image: &EncoderImage, row: usize, column: usize) {
-    let rgb: Vec<u8> = image.bytes().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-    if let Ok(picture) = Raster::from_rgb(TILE_PX, TILE_PX, rgb) {
-        sheet.paste_offset(&picture, (column * TILE_PX) as i64, (row * TILE_PX) as i64);
-    }
+    sheet.paste_offset(&picture_of(image), (column * TILE_PX) as i64, (row * TILE_PX) as i64);
 }

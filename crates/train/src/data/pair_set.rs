@@ -1,0 +1,249 @@
+//! Pair sets: a folder with `pairs.jsonl`, one pair a line, and the pictures it names. Every evaluation runs on this form.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use smgeo_engine::{EncoderImage, TILE_PX};
+
+use super::batch::Batch;
+use super::ground::{Ground, Source};
+use super::recipe::Recipe;
+use super::region::Region;
+use super::sampler::Sampler;
+use super::{DataError, Raster};
+
+/// One line of `pairs.jsonl`. Pixels are those of the named pictures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// Path of the drone view, relative to the folder.
+    pub query: String,
+    /// Path of the satellite view, relative to the folder.
+    pub reference: String,
+    /// The click on the query.
+    pub click: [f64; 2],
+    /// The object on the reference: left, top, right, bottom.
+    #[serde(rename = "box")]
+    pub box_xyxy: [f64; 4],
+    /// Metres per pixel of the reference.
+    pub gsd_m: f64,
+    /// What the object is.
+    pub class: String,
+    /// The unit of resampling for confidence intervals.
+    pub group: String,
+}
+
+/// A pair set on disk.
+#[derive(Clone, Debug)]
+pub struct PairSet {
+    folder: PathBuf,
+    /// All pairs, in the order of the file.
+    pub pairs: Vec<Pair>,
+}
+
+impl PairSet {
+    /// Reads `pairs.jsonl`; the pictures are read when asked for.
+    pub fn open(folder: &Path) -> Result<Self, DataError> {
+        let path = folder.join("pairs.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        let parse = |(number, line): (usize, &str)| {
+            serde_json::from_str(line)
+                .map_err(|error| DataError::Malformed { path: path.clone(), reason: format!("line {}: {error}", number + 1) })
+        };
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let pairs = lines.map(parse).collect::<Result<_, _>>()?;
+        Ok(Self { folder: folder.to_owned(), pairs })
+    }
+
+    /// The query as the encoder takes it, and the click on it. A query of another size than 256 px is cut out around its
+    /// click.
+    pub fn query(&self, pair: &Pair) -> Result<(EncoderImage, [f32; 2]), DataError> {
+        let picture = Raster::open(&self.folder.join(&pair.query))?;
+        let malformed = |reason: String| DataError::Malformed { path: self.folder.join(&pair.query), reason };
+        let [x, y] = pair.click;
+        if !picture.contains(x, y) {
+            return Err(malformed(format!("the click {x}, {y} lies outside")));
+        }
+        let (picture, [x, y]) = if (picture.width(), picture.height()) == (TILE_PX, TILE_PX) {
+            (picture, [x, y])
+        } else {
+            let corner = [x, y].map(|place| place.floor() - TILE_PX as f64 / 2.0);
+            let cut = picture.crop(corner[0] as i64, corner[1] as i64, TILE_PX, TILE_PX, [0; 3]);
+            (cut, [x - corner[0], y - corner[1]])
+        };
+        let click = [x as f32, y as f32];
+        let image = EncoderImage::query(picture.rgb(), (click[0], click[1])).map_err(|error| malformed(error.to_string()))?;
+        Ok((image, click))
+    }
+
+    /// The reference picture.
+    pub fn reference(&self, pair: &Pair) -> Result<Raster, DataError> {
+        Raster::open(&self.folder.join(&pair.reference))
+    }
+}
+
+/// Writes a pair set.
+pub struct PairWriter {
+    folder: PathBuf,
+    file: std::fs::File,
+    count: usize,
+    windows: usize,
+}
+
+impl PairWriter {
+    /// Makes the folder and an empty `pairs.jsonl`.
+    pub fn create(folder: &Path) -> Result<Self, DataError> {
+        let fail = |path: &Path, source| DataError::Write { path: path.to_owned(), source };
+        for part in ["q", "r"] {
+            let path = folder.join(part);
+            std::fs::create_dir_all(&path).map_err(|source| fail(&path, source))?;
+        }
+        let path = folder.join("pairs.jsonl");
+        let file = std::fs::File::create(&path).map_err(|source| fail(&path, source))?;
+        Ok(Self { folder: folder.to_owned(), file, count: 0, windows: 0 })
+    }
+
+    /// Pairs written.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds a window picture; pairs name it by what this returns.
+    pub fn window(&mut self, picture: &Raster) -> Result<String, DataError> {
+        let name = format!("r/{:04}.jpg", self.windows);
+        picture.save(&self.folder.join(&name))?;
+        self.windows += 1;
+        Ok(name)
+    }
+
+    /// Adds a pair; `pair.query` is filled in.
+    pub fn pair(&mut self, query: &Raster, mut pair: Pair) -> Result<(), DataError> {
+        pair.query = format!("q/{:05}.jpg", self.count);
+        query.save(&self.folder.join(&pair.query))?;
+        self.line(&pair)
+    }
+
+    /// Adds a pair whose pictures are in place.
+    pub fn line(&mut self, pair: &Pair) -> Result<(), DataError> {
+        let path = self.folder.join("pairs.jsonl");
+        let text = serde_json::to_string(pair)
+            .map_err(|error| DataError::Malformed { path: path.clone(), reason: error.to_string() })?;
+        writeln!(self.file, "{text}").map_err(|source| DataError::Write { path, source })?;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// Writes about `count` pairs drawn from grounds: windows of 4 x 4 tiles, one object clicked a query, no absent objects.
+pub fn write_drawn(sampler: &Sampler, count: usize, folder: &Path) -> Result<usize, DataError> {
+    let mut writer = PairWriter::create(folder)?;
+    let mut step = 0;
+    while writer.count() < count && step < 4 * count as u64 + 16 {
+        let batch = sampler.batch(step);
+        let name = writer.window(&window_of(&batch))?;
+        for click in &batch.clicks {
+            let (Some(bounds), Some([ground, object])) = (click.box_xyxy, click.object) else { continue };
+            let ground = &sampler.grounds()[ground];
+            let pair = Pair {
+                query: String::new(),
+                reference: name.clone(),
+                click: click.at.map(f64::from),
+                box_xyxy: bounds.map(f64::from),
+                gsd_m: ground.gsd_m,
+                class: ground.boxes[object].class.clone(),
+                group: group_of(ground, step),
+            };
+            if writer.count() < count && is_inside(&pair.box_xyxy, &batch) {
+                writer.pair(&picture_of(&batch.queries[click.query]), pair)?;
+            }
+        }
+        step += 1;
+    }
+    Ok(writer.count())
+}
+
+/// The recipe for pair sets: 4 x 4 tiles at the ground's own scale, one click a query, always on an object.
+pub fn recipe(source: Source) -> Recipe {
+    let share = |other: Source| f64::from(u8::from(other == source));
+    Recipe {
+        rows: 4,
+        columns: 4,
+        queries: 12,
+        clicks_per_query: 1,
+        share_naip: share(Source::Naip),
+        share_dubai: share(Source::Dubai),
+        share_town: share(Source::Town),
+        absent: 0.0,
+        raw: 0.0,
+        on_object: 1.0,
+        zoom_naip: [1.0; 2],
+        zoom_dubai: [1.2; 2],
+        zoom_town: [1.0; 2],
+        ..Recipe::default()
+    }
+}
+
+fn group_of(ground: &Ground, window: u64) -> String {
+    match ground.source {
+        Source::Naip | Source::Town => ground.name.clone(),
+        Source::Dubai => format!("{}/{window}", ground.name),
+    }
+}
+
+fn is_inside(bounds: &[f64; 4], batch: &Batch) -> bool {
+    let (width, height) = Region::size_px((batch.rows, batch.columns));
+    bounds[0] >= 0.0 && bounds[1] >= 0.0 && bounds[2] <= width && bounds[3] <= height
+}
+
+fn window_of(batch: &Batch) -> Raster {
+    let mut window = Raster::filled(batch.columns * TILE_PX, batch.rows * TILE_PX, [0; 3]);
+    for (index, tile) in batch.tiles.iter().enumerate() {
+        let (row, column) = (index / batch.columns, index % batch.columns);
+        window.paste_offset(&picture_of(tile), (column * TILE_PX) as i64, (row * TILE_PX) as i64);
+    }
+    window
+}
+
+/// The colours of an encoder image, without the click map.
+pub fn picture_of(image: &EncoderImage) -> Raster {
+    let mut picture = Raster::filled(TILE_PX, TILE_PX, [0; 3]);
+    let pixels = picture.rgb_mut().chunks_exact_mut(3).zip(image.bytes().chunks_exact(4));
+    pixels.for_each(|(pixel, bytes)| pixel.copy_from_slice(&bytes[..3]));
+    picture
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PairWriter::create(folder.path()).unwrap();
+        let reference = writer.window(&Raster::filled(512, 256, [90; 3])).unwrap();
+        let pair = Pair {
+            query: String::new(),
+            reference,
+            click: [30.0, 40.0],
+            box_xyxy: [1.0, 2.0, 30.0, 40.0],
+            gsd_m: 0.6,
+            class: "building".into(),
+            group: "town-7".into(),
+        };
+        writer.pair(&Raster::filled(300, 400, [80; 3]), pair.clone()).unwrap();
+        let set = PairSet::open(folder.path()).unwrap();
+        assert_eq!(set.pairs, [Pair { query: "q/00000.jpg".into(), ..pair }]);
+        assert_eq!(set.reference(&set.pairs[0]).unwrap().width(), 512);
+        let (image, click) = set.query(&set.pairs[0]).unwrap();
+        assert_eq!(click, [128.0, 128.0]);
+        assert_eq!(image.bytes()[3 + (128 * 256 + 128) * 4], 255);
+    }
+
+    #[test]
+    fn a_line_that_is_no_pair_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pairs.jsonl"), "\n{\"query\": 3}\n").unwrap();
+        let error = PairSet::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}
