@@ -8,7 +8,8 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use smgeo_geo::{Camera, Pose};
 use smgeo_world::render::{DroneLook, Renderer, SatelliteLook};
-use smgeo_world::{Date, Day, Object, Town};
+use smgeo_world::truth::Spotter;
+use smgeo_world::{Date, Day, Object, ObjectId, Town};
 
 use super::camera::DroneCamera;
 use super::ground::{DroneFrame, Ground, GroundBox, Source, Surface};
@@ -26,6 +27,9 @@ const DRONE_DAYS: usize = 3;
 const SIDE_M_MIN: f64 = 5.0;
 /// Largest side of an object: beyond, it fills the crop.
 const SIDE_M_MAX: f64 = 140.0;
+/// Least share of an object's upper side that has to be seen to click on it.
+const VISIBLE_MIN: f64 = 0.35;
+
 /// Renders the town of a seed with `frames` drone frames.
 pub fn render(seed: u64, frames: usize) -> Result<Ground, DataError> {
     let town = Town::from_seed(seed);
@@ -40,15 +44,12 @@ pub fn render(seed: u64, frames: usize) -> Result<Ground, DataError> {
         layers.push(Raster::from_rgb(edge_px as usize, edge_px as usize, picture.into_raw())?);
     }
     let plane = Plane { half_m: f64::from(edge_px) * GSD_M / 2.0 };
-    let objects: Vec<&Object> = town.objects().iter().filter(|object| is_target(object)).collect();
-    let boxes = objects.iter().map(|object| plane.box_of(object)).collect();
+    let targets: Vec<&Object> = town.objects().iter().filter(|object| is_target(object)).collect();
+    let boxes = targets.iter().map(|object| plane.box_of(object)).collect();
     let days: Vec<_> = (0..DRONE_DAYS).map(|_| Day::new(&town, Date::from_seed(rng.random()))).collect();
     let skyline = Skyline::new(&town, plane.half_m);
-    let mut taken = Vec::new();
-    for index in 0..frames {
-        let day = &days[index % days.len()];
-        taken.extend(frame(&mut rng, &mut renderer, &town, day, &plane, &skyline, &objects));
-    }
+    let mut studio = Studio { town: &town, plane, skyline, targets, renderer, spotter: Spotter::default() };
+    let taken = (0..frames).filter_map(|index| studio.frame(&mut rng, &days[index % DRONE_DAYS])).collect();
     let name = format!("town-{seed}");
     Ok(Ground { group: name.clone(), name, source: Source::Town, gsd_m: GSD_M, layers, boxes, frames: taken })
 }
@@ -80,41 +81,42 @@ impl Plane {
     }
 }
 
-fn frame(
-    rng: &mut impl Rng,
-    renderer: &mut Renderer,
-    town: &Town,
-    day: &Day,
-    plane: &Plane,
-    skyline: &Skyline,
-    objects: &[&Object],
-) -> Option<DroneFrame> {
-    let reach = plane.half_m - 40.0;
-    let aim_enu = if rng.random_bool(0.7) && !objects.is_empty() {
-        objects[rng.random_range(0..objects.len())].box_enu.centre()
-    } else {
-        [rng.random_range(-reach..reach), rng.random_range(-reach..reach)]
-    };
-    let drone = DroneCamera::draw(rng, plane.ground_px(aim_enu[0], aim_enu[1]));
-    let ground_up_m = ground_m(town, aim_enu);
-    let (camera, pose) = posed(&drone, town, plane, ground_up_m)?;
-    let look = DroneLook::from_seed(rng.random());
-    let picture = renderer.drone(town, day, &camera, &pose, &look);
-    let picture = Raster::from_rgb(drone.width, drone.height, picture.into_raw()).ok()?;
-    let surface = surface(&drone, plane, skyline, ground_up_m);
-    let mut frame = DroneFrame { picture, camera: drone, surface, objects: Vec::new() };
-    let seen = |(index, object): (usize, &&Object)| {
-        let above_m = object.centre_enu[2] - ground_up_m + 0.85 * object.height_m;
-        let [east, north] = object.box_enu.centre();
-        let pixel = frame.camera.project(plane.ground_px(east, north), above_m / GSD_M)?;
-        let shown = frame.ground_at(pixel)?;
-        let [x0, y0, x1, y1] = plane.box_of(object).xyxy;
-        let slack_px = 2.0 / GSD_M;
-        let inside = |place: f64, low: f64, high: f64| place > low - slack_px && place < high + slack_px;
-        (inside(shown[0], x0, x1) && inside(shown[1], y0, y1)).then_some((index, pixel))
-    };
-    frame.objects = objects.iter().enumerate().filter_map(seen).collect();
-    Some(frame)
+/// A town with everything needed to photograph it.
+struct Studio<'a> {
+    town: &'a Town,
+    plane: Plane,
+    skyline: Skyline,
+    targets: Vec<&'a Object>,
+    renderer: Renderer,
+    spotter: Spotter,
+}
+
+impl Studio<'_> {
+    /// A frame of something in the town, on a day.
+    fn frame(&mut self, rng: &mut impl Rng, day: &Day) -> Option<DroneFrame> {
+        let reach = self.plane.half_m - 40.0;
+        let aim_enu = if rng.random_bool(0.7) && !self.targets.is_empty() {
+            self.targets[rng.random_range(0..self.targets.len())].box_enu.centre()
+        } else {
+            [rng.random_range(-reach..reach), rng.random_range(-reach..reach)]
+        };
+        let drone = DroneCamera::draw(rng, self.plane.ground_px(aim_enu[0], aim_enu[1]));
+        let ground_up_m = ground_m(self.town, aim_enu);
+        let (camera, pose) = posed(&drone, self.town, &self.plane, ground_up_m)?;
+        let look = DroneLook::from_seed(rng.random());
+        let picture = self.renderer.drone(self.town, day, &camera, &pose, &look);
+        let picture = Raster::from_rgb(drone.width, drone.height, picture.into_raw()).ok()?;
+        let sightings = self.spotter.sightings(self.town, day, &camera, &pose);
+        let seen = sightings.iter().filter(|sighting| sighting.visible >= VISIBLE_MIN);
+        let target = |id: ObjectId| self.targets.iter().position(|object| object.id == id);
+        let objects = seen.filter_map(|sighting| Some((target(sighting.id)?, [sighting.click.x, sighting.click.y])));
+        Some(DroneFrame {
+            objects: objects.collect(),
+            surface: surface(&drone, &self.plane, &self.skyline, ground_up_m),
+            picture,
+            camera: drone,
+        })
+    }
 }
 
 /// The same camera on the Earth: ground axes are east, south, down in the town's tangent plane.
