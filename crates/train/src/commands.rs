@@ -1,6 +1,6 @@
 //! What each subcommand does, in a few lines on top of the library.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -15,7 +15,9 @@ use smgeo_train::data::{town, town_folder};
 use smgeo_train::eval::answer::{Asked, answers};
 use smgeo_train::eval::predictor::{Predictor, Weights};
 use smgeo_train::eval::report::evaluate;
+use smgeo_train::export::{self, Passport};
 use smgeo_train::model::SmGeo;
+use smgeo_train::onnx::GmoeLowering;
 use smgeo_train::training::{Plan, journal, run, store};
 use smgeo_train::view::{answer_sheet, contact_sheet, plot as drawing};
 
@@ -90,6 +92,36 @@ pub fn inspect(predictor: &mut dyn Predictor, pairs: &Path, out: &Path, count: u
 pub fn cvogl(folder: &Path, split: &str, out: &Path) -> anyhow::Result<()> {
     let count = reader::convert(folder, split, out)?;
     println!("{count} pairs in {}", out.display());
+    Ok(())
+}
+
+/// `export`.
+pub fn export(run: &Path, out: &Path, name: &str, lowering: GmoeLowering, reports: &[PathBuf]) -> anyhow::Result<()> {
+    let plan = Plan::read(&run.join("plan.toml"))?;
+    let config = plan.config()?;
+    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, run)?;
+    let mut temperature = 1.0;
+    let mut metrics = toml::Table::new();
+    for (index, path) in reports.iter().enumerate() {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading report {}", path.display()))?;
+        let report: serde_json::Value = serde_json::from_str(&text)?;
+        if index == 0 {
+            temperature = report["fitted"]["temperature"].as_f64().context("the report has no fitted temperature")?;
+        }
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        metrics.insert(stem, toml::Value::try_from(&report["scores"])?);
+    }
+    let provenance = std::fs::read_to_string(run.join("provenance.json")).context("reading the run's provenance")?;
+    let passport = Passport {
+        name: name.to_owned(),
+        gsd_m: 0.6,
+        gsd_m_range: [0.45, 0.75],
+        temperature: temperature as f32,
+        training: toml::Table::try_from(serde_json::from_str::<serde_json::Value>(&provenance)?)?,
+        metrics,
+    };
+    let package = export::export(&model, &config, passport, lowering, out)?;
+    println!("package {} in {}", package.hash().short(), out.display());
     Ok(())
 }
 

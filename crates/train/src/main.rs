@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use smgeo_train::data::ground::Source;
+use smgeo_train::onnx::GmoeLowering;
 
 mod commands;
 
@@ -91,6 +92,24 @@ enum Command {
         #[arg(long)]
         no_controls: bool,
     },
+    /// Writes the engine package of a run's averaged weights.
+    Export {
+        /// The run's folder.
+        #[arg(long)]
+        weights: PathBuf,
+        /// The package's folder.
+        #[arg(long)]
+        out: PathBuf,
+        /// The model's name, for people.
+        #[arg(long, default_value = "smgeo-nano")]
+        name: String,
+        /// How the mixture of experts is written.
+        #[arg(long, default_value = "sparse")]
+        lowering: Lowering,
+        /// Reports of `eval`; the first one's fitted temperature is taken, and all scores go into the manifest.
+        #[arg(long)]
+        report: Vec<PathBuf>,
+    },
     /// Draws batches of a plan as PNG files, for a person to judge.
     View {
         /// The plan, a TOML file.
@@ -150,6 +169,23 @@ enum SourceName {
     Town,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Lowering {
+    Custom,
+    Sparse,
+    Static,
+}
+
+impl From<Lowering> for GmoeLowering {
+    fn from(name: Lowering) -> Self {
+        match name {
+            Lowering::Custom => Self::Custom,
+            Lowering::Sparse => Self::Sparse,
+            Lowering::Static => Self::Static,
+        }
+    }
+}
+
 impl From<SourceName> for Source {
     fn from(name: SourceName) -> Self {
         match name {
@@ -172,6 +208,9 @@ fn main() -> anyhow::Result<()> {
         Command::Eval { model, pairs, report, no_controls } => {
             let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
             commands::eval(predictor.as_mut(), &pairs, report.as_deref(), !no_controls)
+        }
+        Command::Export { weights, out, name, lowering, report } => {
+            commands::export(&weights, &out, &name, lowering.into(), &report)
         }
         Command::View { config, out, count, held_out } => commands::view(&config, &out, count, held_out),
         Command::Inspect { model, pairs, out, count } => {

@@ -17,6 +17,10 @@ use super::Raster;
 const MARGIN_PX: f64 = 28.0;
 /// How far a click on an object strays from its middle, as a share of its size.
 const STRAY: f64 = 0.10;
+/// Least standard deviation of the luminance around a click, levels of 255.
+const TEXTURE_MIN: f32 = 7.0;
+/// Crops of a lone tile are centred this far from its border at least; beyond it most of the crop would be unseen.
+const LONE_MARGIN_PX: f64 = 56.0;
 /// Share of the drawn clicks without an answer that are kept.
 const UNANSWERED_KEPT: f64 = 0.15;
 
@@ -44,10 +48,13 @@ impl<'a> Shot<'a> {
             Some(index) => aim_in(rng, ground.frames[index].clone(), ground, region, recipe)?,
             None => frame_of_layer(rng, ground, region, recipe)?,
         };
+        if !has_texture(&frame.picture, pixel) {
+            return None;
+        }
         let errors = if rng.random_bool(recipe.raw) { PoseErrors::RAW } else { PoseErrors::TELEMETRY };
         let believed = frame.camera.disturbed(rng, errors);
         let mut frame = frame;
-        frame.picture = Look::drone(rng, recipe.look).apply(&frame.picture, rng);
+        frame.picture = with_look(rng, &frame.picture, recipe.look);
         let crop = QueryCrop::rectify(&frame, &believed, &region.region_from_ground, pixel)?;
         Some(Self { ground, ground_index: region.ground, frame, crop, subject, zoom: region.zoom() })
     }
@@ -95,6 +102,9 @@ impl<'a> Shot<'a> {
         let mut place = || rng.random_range(MARGIN_PX..256.0 - MARGIN_PX);
         let at = [place(), place()];
         let ground_px = self.frame.ground_at(self.crop.frame_at(at)?)?;
+        if !self.ground.layers[0].contains(ground_px[0], ground_px[1]) {
+            return None;
+        }
         Some(self.click_point(ground_px, at, regions))
     }
 
@@ -130,6 +140,25 @@ impl<'a> Shot<'a> {
 
 fn inside(at: [f64; 2]) -> bool {
     at.iter().all(|place| (MARGIN_PX..256.0 - MARGIN_PX).contains(place))
+}
+
+/// Whether there is anything to recognise around a frame pixel: mostly seen, and not an even surface such as water.
+fn has_texture(picture: &Raster, pixel: [f64; 2]) -> bool {
+    let corner = pixel.map(|place| place as i64 - 64);
+    let luminance = picture.crop(corner[0], corner[1], 128, 128, [0; 3]).luminance();
+    let seen: Vec<f32> = luminance.iter().copied().filter(|level| *level > 0.0).collect();
+    let count = seen.len().max(1) as f32;
+    let mean = seen.iter().sum::<f32>() / count;
+    let variance = seen.iter().map(|level| (level - mean).powi(2)).sum::<f32>() / count;
+    seen.len() * 2 > luminance.len() && variance.sqrt() > TEXTURE_MIN
+}
+
+/// The picture with a drawn look; pixels that show nothing stay black.
+fn with_look(rng: &mut impl Rng, picture: &Raster, strength: f32) -> Raster {
+    let mut changed = Look::drone(rng, strength).apply(picture, rng);
+    let pixels = changed.rgb_mut().chunks_exact_mut(3).zip(picture.rgb().chunks_exact(3));
+    pixels.filter(|(_, before)| *before == [0; 3]).for_each(|(after, _)| after.fill(0));
+    changed
 }
 
 /// A frame of the ground whose middle shows the region, drawn evenly among them.
@@ -170,7 +199,7 @@ fn frame_of_layer(
     region: &Region,
     recipe: &Recipe,
 ) -> Option<(DroneFrame, Subject, [f64; 2])> {
-    let in_region = |index: &usize| region.window_px(ground.boxes[*index].centre()).is_some();
+    let in_region = |index: &usize| is_well_inside(region, ground.boxes[*index].centre());
     let objects: Vec<usize> = (0..ground.boxes.len()).filter(in_region).collect();
     let subject = if !objects.is_empty() && rng.random_bool(recipe.on_object) {
         Subject::Object(objects[rng.random_range(0..objects.len())])
@@ -194,10 +223,22 @@ fn frame_of_layer(
     Some((frame, subject, pixel))
 }
 
-/// A point of a region, not too close to the region's border where a lone tile would leave most of the crop unseen.
+/// Whether a ground point lies in a region and, where the region is all there is of the ground, far from its border.
+fn is_well_inside(region: &Region, ground_px: [f64; 2]) -> bool {
+    let margin = margin_px(region);
+    let (width, height) = Region::size_px((region.rows, region.columns));
+    let [x, y] = map_affine(&region.region_from_ground, ground_px);
+    x >= margin && y >= margin && x < width - margin && y < height - margin
+}
+
+/// A point of a region.
 fn point_of(rng: &mut impl Rng, region: &Region) -> [f64; 2] {
     let (width, height) = Region::size_px((region.rows, region.columns));
-    let margin = 40.0;
+    let margin = margin_px(region);
     let at = [rng.random_range(margin..width - margin), rng.random_range(margin..height - margin)];
     map_affine(&region.ground_from_region(), at)
+}
+
+fn margin_px(region: &Region) -> f64 {
+    if region.rows * region.columns == 1 { LONE_MARGIN_PX } else { 8.0 }
 }

@@ -1,7 +1,7 @@
 //! The tops of a made town: ground with the objects' heights on it, so that a ray meets roofs before what they hide.
 
 use nalgebra::Vector3;
-use smgeo_world::{Object, Town};
+use smgeo_world::Town;
 
 /// Edge of a cell.
 const CELL_M: f64 = 0.75;

@@ -1,9 +1,9 @@
 //! The control that needs no training: normalised cross-correlation of the query's middle with the window, at several scales.
 
+use smgeo_engine::EncoderImage;
+
 use crate::data::Raster;
-use crate::data::pair_set::Pair;
-use smgeo_engine::{EncoderImage, TILE_PX};
-use crate::data::pair_set::picture_of;
+use crate::data::pair_set::{Pair, picture_of};
 
 /// Coarseness of the search in pixels.
 const STEP_PX: usize = 4;
@@ -92,6 +92,7 @@ pub fn median_size(pairs: &[Pair]) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smgeo_engine::TILE_PX;
 
     #[test]
     fn a_piece_of_the_window_is_found_where_it_was_cut() {

@@ -25,8 +25,8 @@ impl Predictor for RtenBackend {
     }
 
     fn locate(&mut self, queries: &[(Features, [f32; 2])], window: &Mosaic) -> anyhow::Result<Vec<Maps>> {
-        let request = |(query, click)| LocateRequest { query, click: *click, reference: window };
-        let requests: Vec<_> = queries.iter().map(|(query, click)| request((query, click))).collect();
+        let request = |(query, click): (_, [f32; 2])| LocateRequest { query, click, reference: window };
+        let requests: Vec<_> = queries.iter().map(|(query, click)| request((query, *click))).collect();
         Ok(Backend::locate(self, &requests)?)
     }
 

@@ -75,15 +75,16 @@ impl Store {
     }
 
     /// Puts a trainer into the state of the checkpoint.
-    pub fn load(&self, trainer: Trainer) -> anyhow::Result<Trainer> {
+    pub fn load(&self, mut trainer: Trainer) -> anyhow::Result<Trainer> {
         let folder = self.path("checkpoint");
         let text = fs::read_to_string(folder.join("state.json")).context("reading the checkpoint's state")?;
         let state: State = serde_json::from_str(&text).context("reading the checkpoint's state")?;
-        let Trainer { model, average, optimizer, .. } = &trainer;
-        let model = model.clone().try_load_record(ModuleRecord::load(folder.join("model.bpk"))?)?;
-        let average = average.clone().try_load_record(ModuleRecord::load(folder.join("average.bpk"))?)?;
-        let optimizer = optimizer.clone().load(folder.join("optimizer.bpk"))?;
-        Ok(Trainer { model, average, optimizer, step: state.step, ..trainer })
+        let record = |name: &str| ModuleRecord::load(folder.join(name));
+        trainer.model = trainer.model.try_load_record(record("model.bpk")?)?;
+        trainer.average = trainer.average.try_load_record(record("average.bpk")?)?;
+        trainer.optimizer = trainer.optimizer.load(folder.join("optimizer.bpk"))?;
+        trainer.step = state.step;
+        Ok(trainer)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
