@@ -7,10 +7,10 @@ use nalgebra::Matrix3;
 use smgeo_engine::TILE_PX;
 use smgeo_engine::rectify::{Picture, Pyramid};
 
+use super::Raster;
 use super::camera::DroneCamera;
 use super::ground::DroneFrame;
 use super::planar::{Planar, inverse, map, shift};
-use super::Raster;
 
 const MIDDLE_PX: f64 = TILE_PX as f64 / 2.0;
 

@@ -3,9 +3,9 @@
 //! Orthoimagery of a place, a satellite scene and a made town are all this; only their readers differ. Positions are *ground
 //! pixels*, pixels of the layers.
 
+use super::Raster;
 use super::camera::DroneCamera;
 use super::planar::{Planar, inverse, map};
-use super::Raster;
 
 /// Where a ground comes from, which decides how windows are composed of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -111,8 +111,7 @@ impl DroneFrame {
     pub fn over_plane(ground: &Ground, layer: usize, camera: DroneCamera, fill: [u8; 3]) -> Self {
         let frame_from_map: Planar = camera.frame_from_map();
         let map_from_frame = inverse(&frame_from_map);
-        let picture = ground.layers[layer]
-            .warp(camera.width, camera.height, fill, |x, y| map(&map_from_frame, [x, y]));
+        let picture = ground.layers[layer].warp(camera.width, camera.height, fill, |x, y| map(&map_from_frame, [x, y]));
         let in_view = |(index, object): (usize, &GroundBox)| {
             let pixel = map(&frame_from_map, object.centre())?;
             picture.contains(pixel[0], pixel[1]).then_some((index, pixel))

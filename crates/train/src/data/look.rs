@@ -121,7 +121,14 @@ pub fn blurred(picture: &Raster, sigma_px: f32) -> Raster {
 
 /// Convolves `lines` lines of `length` places that lie `stride` apart; lines start `line_stride` apart (for columns) or hold
 /// `stride` interleaved channels (for rows).
-fn convolved(values: &[f32], lines: usize, length: usize, stride: usize, line_stride: usize, kernel: &[f32]) -> Vec<f32> {
+fn convolved(
+    values: &[f32],
+    lines: usize,
+    length: usize,
+    stride: usize,
+    line_stride: usize,
+    kernel: &[f32],
+) -> Vec<f32> {
     let reach = kernel.len() / 2;
     let channels = if line_stride == 1 { 1 } else { stride };
     let mut result = vec![0.0; values.len()];

@@ -47,8 +47,10 @@ impl PairSet {
         let path = folder.join("pairs.jsonl");
         let text = std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
         let parse = |(number, line): (usize, &str)| {
-            serde_json::from_str(line)
-                .map_err(|error| DataError::Malformed { path: path.clone(), reason: format!("line {}: {error}", number + 1) })
+            serde_json::from_str(line).map_err(|error| DataError::Malformed {
+                path: path.clone(),
+                reason: format!("line {}: {error}", number + 1),
+            })
         };
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let pairs = lines.map(parse).collect::<Result<_, _>>()?;
@@ -72,7 +74,8 @@ impl PairSet {
             (cut, [x - corner[0], y - corner[1]])
         };
         let click = [x as f32, y as f32];
-        let image = EncoderImage::query(picture.rgb(), (click[0], click[1])).map_err(|error| malformed(error.to_string()))?;
+        let image =
+            EncoderImage::query(picture.rgb(), (click[0], click[1])).map_err(|error| malformed(error.to_string()))?;
         Ok((image, click))
     }
 

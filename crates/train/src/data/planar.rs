@@ -15,10 +15,7 @@ pub fn map(planar: &Planar, point: [f64; 2]) -> Option<[f64; 2]> {
 /// Maps a point through an affine map, whose last row is (0, 0, 1).
 pub fn map_affine(affine: &Planar, point: [f64; 2]) -> [f64; 2] {
     let [x, y] = point;
-    [
-        affine[(0, 0)] * x + affine[(0, 1)] * y + affine[(0, 2)],
-        affine[(1, 0)] * x + affine[(1, 1)] * y + affine[(1, 2)],
-    ]
+    [affine[(0, 0)] * x + affine[(0, 1)] * y + affine[(0, 2)], affine[(1, 0)] * x + affine[(1, 1)] * y + affine[(1, 2)]]
 }
 
 /// A shift.

@@ -34,7 +34,8 @@ impl Raster {
 
     /// Reads a JPEG, PNG, WebP or TIFF file.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let picture = image::open(path).map_err(|source| DataError::Picture { path: path.to_owned(), source })?.into_rgb8();
+        let picture =
+            image::open(path).map_err(|source| DataError::Picture { path: path.to_owned(), source })?.into_rgb8();
         let (width, height) = picture.dimensions();
         Ok(Self { width: width as usize, height: height as usize, rgb: picture.into_raw() })
     }
@@ -46,7 +47,8 @@ impl Raster {
             let bytes = self.to_jpeg(92).map_err(fail)?;
             return std::fs::write(path, bytes).map_err(|source| DataError::Write { path: path.to_owned(), source });
         }
-        image::save_buffer(path, &self.rgb, self.width as u32, self.height as u32, ExtendedColorType::Rgb8).map_err(fail)
+        image::save_buffer(path, &self.rgb, self.width as u32, self.height as u32, ExtendedColorType::Rgb8)
+            .map_err(fail)
     }
 
     /// Width in pixels.
@@ -100,7 +102,13 @@ impl Raster {
 
     /// Makes a picture whose every pixel centre is looked up in this one through `source`, a map from the new picture's
     /// coordinates to this one's; pixels that map outside, or to nothing, get `fill`.
-    pub fn warp(&self, width: usize, height: usize, fill: [u8; 3], source: impl Fn(f64, f64) -> Option<[f64; 2]>) -> Self {
+    pub fn warp(
+        &self,
+        width: usize,
+        height: usize,
+        fill: [u8; 3],
+        source: impl Fn(f64, f64) -> Option<[f64; 2]>,
+    ) -> Self {
         let mut rgb = Vec::with_capacity(width * height * 3);
         for y in 0..height {
             for x in 0..width {
@@ -214,7 +222,8 @@ mod tests {
 
     #[test]
     fn halving_averages_the_area() {
-        let raster = Raster::from_rgb(4, 2, [0, 100].iter().flat_map(|&l| [l; 3]).cycle().take(24).collect()).unwrap();
-        assert_eq!(raster.resized(2, 1).pixel(1, 0), [50; 3]);
+        let stripes = [0, 100].iter().flat_map(|&level| [level; 3]).cycle().take(8 * 8 * 3).collect();
+        let raster = Raster::from_rgb(8, 8, stripes).unwrap();
+        assert_eq!(raster.resized(4, 4).pixel(2, 1), [50; 3]);
     }
 }

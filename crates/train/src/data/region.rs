@@ -4,9 +4,9 @@ use nalgebra::Matrix3;
 use rand::{Rng, RngExt};
 use smgeo_engine::TILE_PX;
 
+use super::Raster;
 use super::ground::Ground;
 use super::planar::{Planar, inverse, map_affine, scale, shift, symmetry};
-use super::Raster;
 
 /// A block of `rows` x `columns` tiles on a ground.
 #[derive(Clone, Debug)]

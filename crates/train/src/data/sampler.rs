@@ -33,11 +33,8 @@ pub struct Sampler {
 impl Sampler {
     /// Takes what there is to draw from. A source with a share but without grounds is an error.
     pub fn new(grounds: Arc<Vec<Ground>>, recipe: Recipe, seed: u64) -> Result<Self, DataError> {
-        let wanted = [
-            (Source::Naip, recipe.share_naip),
-            (Source::Dubai, recipe.share_dubai),
-            (Source::Town, recipe.share_town),
-        ];
+        let wanted =
+            [(Source::Naip, recipe.share_naip), (Source::Dubai, recipe.share_dubai), (Source::Town, recipe.share_town)];
         let shares: Vec<_> = wanted.into_iter().filter(|(_, share)| *share > 0.0).collect();
         for (source, _) in &shares {
             let needed = if *source == Source::Naip { recipe.rows * recipe.columns + 1 } else { 1 };
@@ -147,8 +144,7 @@ impl Sampler {
     }
 
     fn tiles(&self, rng: &mut ChaCha8Rng, regions: &[Region]) -> Vec<EncoderImage> {
-        let mut window =
-            Raster::filled(self.recipe.columns * TILE_PX, self.recipe.rows * TILE_PX, [0; 3]);
+        let mut window = Raster::filled(self.recipe.columns * TILE_PX, self.recipe.rows * TILE_PX, [0; 3]);
         for region in regions {
             let look = Look::satellite(rng, self.recipe.look);
             let picture = look.apply(&region.picture(&self.grounds[region.ground]), rng);

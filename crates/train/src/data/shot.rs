@@ -3,6 +3,7 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
+use super::Raster;
 use super::batch::Click;
 use super::camera::{DroneCamera, PoseErrors};
 use super::crop::QueryCrop;
@@ -11,7 +12,6 @@ use super::look::{Look, limited_gaussian};
 use super::planar::{map, map_affine, map_box};
 use super::recipe::Recipe;
 use super::region::Region;
-use super::Raster;
 
 /// Clicks keep this far from the crop's border, so that most of the template around them is seen.
 const MARGIN_PX: f64 = 28.0;
@@ -91,10 +91,7 @@ impl<'a> Shot<'a> {
     fn stray_click(&self, rng: &mut impl Rng, index: usize, pixel: [f64; 2], regions: &[Region]) -> Option<Click> {
         let size = self.ground.boxes[index].size().map(|side| side * self.zoom);
         let [x, y] = self.crop.crop_at(pixel)?;
-        let at = [
-            x + limited_gaussian(rng, STRAY * size[0], 2.0),
-            y + limited_gaussian(rng, STRAY * size[1], 2.0),
-        ];
+        let at = [x + limited_gaussian(rng, STRAY * size[0], 2.0), y + limited_gaussian(rng, STRAY * size[1], 2.0)];
         inside(at).then(|| self.click_object(index, at, regions))
     }
 

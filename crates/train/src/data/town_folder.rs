@@ -99,7 +99,10 @@ fn read_frame(folder: &Path, index: usize, record: FrameRecord) -> Result<DroneF
     let ground: Vec<[f32; 2]> = bytes.chunks_exact(8).map(|pair| [number(&pair[..4]), number(&pair[4..])]).collect();
     let (columns, rows) = (picture.width() / BLOCK_PX, picture.height() / BLOCK_PX);
     if ground.len() != columns * rows {
-        return Err(DataError::Malformed { path, reason: format!("{} positions, not {}", ground.len(), columns * rows) });
+        return Err(DataError::Malformed {
+            path,
+            reason: format!("{} positions, not {}", ground.len(), columns * rows),
+        });
     }
     let surface = Surface::Relief { block_px: BLOCK_PX, columns, ground };
     Ok(DroneFrame { picture, camera: record.camera, surface, objects: record.objects })

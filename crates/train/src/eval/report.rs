@@ -72,7 +72,8 @@ fn blind_controls(set: &PairSet) -> anyhow::Result<BTreeMap<&'static str, Scores
     let around = |[x, y]: [f64; 2]| [x - size[0] / 2.0, y - size[1] / 2.0, x + size[0] / 2.0, y + size[1] / 2.0];
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let count = set.pairs.len();
-    let (mut centre, mut random, mut correlated) = (vec![[0.0; 4]; count], vec![[0.0; 4]; count], vec![[0.0; 4]; count]);
+    let (mut centre, mut random, mut correlated) =
+        (vec![[0.0; 4]; count], vec![[0.0; 4]; count], vec![[0.0; 4]; count]);
     for pairs in by_reference(set).into_values() {
         let picture = set.reference(&set.pairs[pairs[0]])?;
         let (width, height) = (picture.width() as f64, picture.height() as f64);
@@ -107,7 +108,11 @@ fn relative_overlap(answer: &Answer) -> f64 {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{:<32} {:>6} {:>20} {:>20} {:>6} {:>20}", "", "pairs", "acc@0.25", "acc@0.5", "mIoU", "within 5 m")?;
+        writeln!(
+            f,
+            "{:<32} {:>6} {:>20} {:>20} {:>6} {:>20}",
+            "", "pairs", "acc@0.25", "acc@0.5", "mIoU", "within 5 m"
+        )?;
         line(f, "predictor", &self.scores)?;
         self.controls.iter().try_for_each(|(name, scores)| line(f, name, scores))?;
         self.by_class.iter().try_for_each(|(name, scores)| line(f, &format!("class {name}"), scores))?;

@@ -156,11 +156,9 @@ fn generalised_iou(guess: Tensor<2>, truth: Tensor<2>) -> Tensor<2> {
     };
     let (guess_low, guess_high) = corners(&guess);
     let (truth_low, truth_high) = corners(&truth);
-    let shared = area(
-        guess_low.clone().max_pair(truth_low.clone()),
-        guess_high.clone().min_pair(truth_high.clone()),
-    );
-    let both = area(guess_low.clone(), guess_high.clone()) + area(truth_low.clone(), truth_high.clone()) - shared.clone();
+    let shared = area(guess_low.clone().max_pair(truth_low.clone()), guess_high.clone().min_pair(truth_high.clone()));
+    let both =
+        area(guess_low.clone(), guess_high.clone()) + area(truth_low.clone(), truth_high.clone()) - shared.clone();
     let hull = area(guess_low.min_pair(truth_low), guess_high.max_pair(truth_high)) + 1e-6;
     shared / (both.clone() + 1e-6) - (hull.clone() - both) / hull
 }
@@ -212,7 +210,8 @@ mod tests {
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 4, 4, 4]), &device),
             attention: Tensor::zeros([1, 4, 4], &device),
         };
-        let click = |target| Click { query: 0, at: [128.0; 2], target, box_xyxy: Some([8.0, 16.0, 40.0, 32.0]), object: None };
+        let click =
+            |target| Click { query: 0, at: [128.0; 2], target, box_xyxy: Some([8.0, 16.0, 40.0, 32.0]), object: None };
         let loss = |target| {
             let loss = template_loss(&maps, &[click(target)], 16, None, &LossWeights::default());
             (loss.place.into_scalar::<f32>(), loss.bounds.into_scalar::<f32>())

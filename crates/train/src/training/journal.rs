@@ -29,7 +29,8 @@ impl Journal {
     pub fn open(path: &Path, step: u64) -> anyhow::Result<Self> {
         if path.exists() {
             let kept: Vec<Entry> = read(path)?.into_iter().filter(|entry| entry.step <= step).collect();
-            let lines: String = kept.iter().filter_map(|entry| serde_json::to_string(entry).ok()).map(|l| l + "\n").collect();
+            let lines: String =
+                kept.iter().filter_map(|entry| serde_json::to_string(entry).ok()).map(|l| l + "\n").collect();
             std::fs::write(path, lines).with_context(|| format!("rewriting log {}", path.display()))?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path);

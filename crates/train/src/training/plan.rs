@@ -101,7 +101,8 @@ impl Plan {
         if training.steps == 0 || training.accumulate == 0 {
             bail!("training.steps and training.accumulate have to be 1 or more");
         }
-        if self.recipe.rows * self.recipe.columns == 0 || self.recipe.queries == 0 || self.recipe.clicks_per_query == 0 {
+        if self.recipe.rows * self.recipe.columns == 0 || self.recipe.queries == 0 || self.recipe.clicks_per_query == 0
+        {
             bail!("recipe.rows, columns, queries and clicks_per_query have to be 1 or more");
         }
         self.config()?;

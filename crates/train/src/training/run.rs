@@ -131,7 +131,8 @@ impl<'a> Run<'a> {
 
 fn progress(steps: u64, done: u64) -> ProgressBar {
     let style = "{bar:30} {pos}/{len} {per_sec} {elapsed_precise} eta {eta_precise} {msg}";
-    let bar = ProgressBar::new(steps).with_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
+    let bar =
+        ProgressBar::new(steps).with_style(ProgressStyle::with_template(style).unwrap_or(ProgressStyle::default_bar()));
     bar.set_position(done);
     bar.reset_eta();
     bar

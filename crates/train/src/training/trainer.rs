@@ -88,8 +88,7 @@ impl Trainer {
             report.clicks += part.clicks;
         }
         let training = &self.training;
-        report.rate =
-            schedule::rate(self.step, training.steps, training.warm_up, training.rate, training.rate_floor);
+        report.rate = schedule::rate(self.step, training.steps, training.warm_up, training.rate, training.rate_floor);
         let (clipped, norm) = gradients::clipped(&self.model, self.gathered.grads(), training.clip);
         report.gradient = norm;
         if norm.is_finite() {
@@ -153,10 +152,12 @@ pub fn images(bytes: Vec<u8>, device: &Device) -> Tensor<4> {
 /// Tile features `[rows * columns, F, F, C]`, row by row, as one map `[1, rows * F, columns * F, C]`.
 pub fn mosaic(tiles: Tensor<4>, rows: usize, columns: usize) -> Tensor<4> {
     let [_, edge, _, channels] = tiles.dims();
-    tiles
-        .reshape([rows, columns, edge, edge, channels])
-        .swap_dims(1, 2)
-        .reshape([1, rows * edge, columns * edge, channels])
+    tiles.reshape([rows, columns, edge, edge, channels]).swap_dims(1, 2).reshape([
+        1,
+        rows * edge,
+        columns * edge,
+        channels,
+    ])
 }
 
 /// Share of clicks whose best cell, "not in this window" included, is the true one or a neighbour.

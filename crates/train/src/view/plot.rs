@@ -15,8 +15,10 @@ pub fn curves(entries: &[Entry]) -> String {
     let losses = ["place", "bounds"];
     let names: std::collections::BTreeSet<&str> =
         entries.iter().flat_map(|entry| entry.values.keys()).map(String::as_str).collect();
-    let shares: Vec<&str> =
-        names.into_iter().filter(|name| *name == "hits" || name.ends_with(".hits") || name.ends_with(".acc25")).collect();
+    let shares: Vec<&str> = names
+        .into_iter()
+        .filter(|name| *name == "hits" || name.ends_with(".hits") || name.ends_with(".acc25"))
+        .collect();
     let height = 2.0 * (PANEL_HEIGHT + TOP) + TOP;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
