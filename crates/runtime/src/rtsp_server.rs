@@ -1,4 +1,4 @@
-//! A camera for the simulator: pictures in, H.264 over RTSP out, with the time each was taken.
+//! A camera for the simulator: pictures or access units in, H.264 over RTSP out, with the time each was taken.
 //!
 //! A drone's camera tells the time of its pictures in RTCP sender reports, and so does this server: a picture is placed on
 //! the stream's timeline where it was captured, not where it was pushed, so the report's wall time is the capture time. With
@@ -27,10 +27,22 @@ pub const PATH: &str = "/main";
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 /// Pictures that wait for the encoder; the oldest is dropped when it cannot keep up.
 const UNENCODED_MAX: u32 = 2;
-/// Access units that wait to be sent.
-const UNSENT_MAX: u32 = 64;
+/// Access units that wait for the network. One that is dropped damages the picture until the next key frame.
+const UNSENT_MAX: u32 = 60;
 /// A picture captured longer ago than this is not sent: the timeline cannot hold it.
-const AGE_MAX: Duration = Duration::from_secs(5);
+const AGE_MAX: gst::ClockTime = gst::ClockTime::from_seconds(5);
+/// Two clocks are read one after the other, and again if another thread came between the readings.
+const READING_MAX: gst::ClockTime = gst::ClockTime::from_useconds(500);
+const READINGS_MAX: u32 = 8;
+
+/// Says what the server is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// RGB pictures, by [`RtspServer::push_frame`]; they are encoded while somebody watches.
+    Pictures,
+    /// H.264 access units in Annex B, by [`RtspServer::push_unit`], with parameter sets before every key frame.
+    Units,
+}
 
 /// Configures the server.
 #[derive(Clone, Debug)]
@@ -45,42 +57,48 @@ pub struct RtspConfig {
     pub height_px: u32,
     /// Frames a second, as told to the encoder.
     pub fps: u32,
-    /// The stream's bit rate.
+    /// The bit rate of encoded pictures.
     pub bitrate_kbps: u32,
-    /// What is pushed.
+    /// What it is given.
     pub stream: Stream,
 }
 
-/// Is what is pushed into the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Pictures, which it encodes.
-    Pictures,
-    /// H.264 access units, which it sends as they are.
-    Units,
-}
-
 impl RtspConfig {
-    /// Makes a configuration for loopback on a free port, at 6 Mb/s.
+    /// Makes a configuration for pictures on loopback, on a free port, at 6 Mb/s.
     pub fn loopback(width_px: u32, height_px: u32, fps: u32) -> Self {
-        Self {
-            address: "127.0.0.1".to_owned(),
-            port: 0,
-            width_px,
-            height_px,
-            fps,
-            bitrate_kbps: 6_000,
-            stream: Stream::Pictures,
+        let address = "127.0.0.1".to_owned();
+        Self { address, port: 0, width_px, height_px, fps, bitrate_kbps: 6_000, stream: Stream::Pictures }
+    }
+
+    /// The part of the pipeline before the payloader.
+    fn launch(&self) -> String {
+        let Self { width_px, height_px, fps, bitrate_kbps, .. } = self;
+        let source = "appsrc name=source is-live=true format=time block=false max-bytes=0 leaky-type=downstream";
+        match self.stream {
+            Stream::Pictures => format!(
+                "{source} max-buffers={UNENCODED_MAX} \
+                 caps=video/x-raw,format=RGB,width={width_px},height={height_px},framerate={fps}/1 \
+                 ! videoconvert n-threads=1 ! video/x-raw,format=I420 \
+                 ! x264enc tune=zerolatency speed-preset=superfast key-int-max={fps} bitrate={bitrate_kbps} threads=1 \
+                 ! video/x-h264,profile=main"
+            ),
+            Stream::Units => format!(
+                "{source} max-buffers={UNSENT_MAX} \
+                 caps=video/x-h264,stream-format=byte-stream,alignment=au,framerate={fps}/1 ! h264parse"
+            ),
         }
     }
 }
+
+/// Is the head of the pipeline that runs, if one does: there is none while nobody watches.
+type SharedSource = Arc<Mutex<Option<gst_app::AppSrc>>>;
 
 /// Serves one stream until it is dropped.
 pub struct RtspServer {
     config: RtspConfig,
     port: u16,
     clock: SharedClock,
-    encoder: Arc<Mutex<Option<gst_app::AppSrc>>>,
+    source: SharedSource,
     pushed: AtomicU64,
     unsent: AtomicU64,
     main_loop: glib::MainLoop,
@@ -90,14 +108,18 @@ pub struct RtspServer {
 impl RtspServer {
     /// Begins to listen.
     pub fn start(config: RtspConfig, clock: SharedClock) -> Result<Self, IngestError> {
-        packages::require(&["appsrc", "videoconvert", "x264enc", "h264parse", "rtph264pay", "rtpbin"])?;
-        let encoder = Arc::new(Mutex::new(None));
+        packages::require(&["appsrc", "rtph264pay", "rtpbin"])?;
+        packages::require(match config.stream {
+            Stream::Pictures => &["videoconvert", "x264enc"],
+            Stream::Units => &["h264parse"],
+        })?;
+        let source: SharedSource = Arc::new(Mutex::new(None));
         let context = glib::MainContext::new();
         let main_loop = glib::MainLoop::new(Some(&context), false);
         let (ready, listening) = mpsc::channel();
         let thread = {
-            let (config, encoder, main_loop) = (config.clone(), encoder.clone(), main_loop.clone());
-            let serve = move || serve(&config, &encoder, &main_loop, &ready);
+            let (config, source, main_loop) = (config.clone(), source.clone(), main_loop.clone());
+            let serve = move || serve(&config, &source, &main_loop, &ready);
             thread::Builder::new().name("rtsp-server".to_owned()).spawn(serve)
         };
         let thread = thread.map_err(|error| IngestError::Pipeline(error.to_string()))?;
@@ -105,7 +127,7 @@ impl RtspServer {
         match listening.recv() {
             Ok(Ok(port)) => {
                 let (pushed, unsent) = (AtomicU64::new(0), AtomicU64::new(0));
-                Ok(Self { config, port, clock, encoder, pushed, unsent, main_loop, thread: Some(thread) })
+                Ok(Self { config, port, clock, source, pushed, unsent, main_loop, thread: Some(thread) })
             }
             Ok(Err(reason)) => Err(refused(reason)),
             Err(_) => Err(refused("its thread ended".to_owned())),
@@ -129,39 +151,51 @@ impl RtspServer {
     }
 
     /// Sends a picture, `height_px` rows of `width_px` RGB pixels, captured at `captured_wall_us` (microseconds since
-    /// 1970). With no client connected it goes nowhere. Returns whether it went to the encoder.
+    /// 1970). With no client connected it goes nowhere. Says whether it went to the encoder.
     pub fn push_frame(&self, rgb: Bytes, captured_wall_us: i64) -> bool {
-        let size = self.config.width_px as usize * self.config.height_px as usize * 3;
-        self.config.stream == Stream::Pictures && rgb.len() == size && self.count(self.push(rgb, captured_wall_us))
+        let whole = rgb.len() == self.config.width_px as usize * self.config.height_px as usize * 3;
+        self.push_counted(rgb, captured_wall_us, whole && self.config.stream == Stream::Pictures)
     }
 
-    /// Sends an H.264 access unit (Annex B, parameter sets before key frames) whose picture was captured at
-    /// `captured_wall_us`. With no client connected it goes nowhere. Returns whether it was sent.
+    /// Sends an access unit of a picture captured at `captured_wall_us`. Says whether it went to a client.
     pub fn push_unit(&self, unit: Bytes, captured_wall_us: i64) -> bool {
-        self.config.stream == Stream::Units && self.count(self.push(unit, captured_wall_us))
+        let whole = unit.starts_with(&[0, 0, 1]) || unit.starts_with(&[0, 0, 0, 1]);
+        self.push_counted(unit, captured_wall_us, whole && self.config.stream == Stream::Units)
     }
 
-    fn count(&self, pushed: Option<()>) -> bool {
-        let sent = pushed.is_some();
+    fn push_counted(&self, bytes: Bytes, captured_wall_us: i64, fits: bool) -> bool {
+        let sent = fits && self.push(bytes, captured_wall_us).is_some();
         let counter = if sent { &self.pushed } else { &self.unsent };
         counter.fetch_add(1, Ordering::Relaxed);
         sent
     }
 
     fn push(&self, bytes: Bytes, captured_wall_us: i64) -> Option<()> {
-        let encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let age_us = u64::try_from((self.clock.wall_us_now() - captured_wall_us).max(0)).ok()?;
-        if Duration::from_micros(age_us) > AGE_MAX {
-            return None;
-        }
-        let running = encoder.current_running_time()?;
-        // A picture taken before the stream began has no place on its timeline.
-        let pts = running.checked_sub(gst::ClockTime::from_useconds(age_us))?;
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let pts = self.place(&source, captured_wall_us)?;
         let mut buffer = gst::Buffer::from_slice(bytes);
         let plain = buffer.get_mut()?;
         plain.set_pts(pts);
         plain.set_duration(gst::ClockTime::SECOND / u64::from(self.config.fps.max(1)));
-        encoder.push_buffer(buffer).ok().map(|_| ())
+        source.push_buffer(buffer).ok().map(|_| ())
+    }
+}
+
+impl RtspServer {
+    /// Returns the place of a moment on the stream's timeline. A moment too long ago has none, nor has one before the
+    /// stream began.
+    fn place(&self, source: &gst_app::AppSrc, wall_us: i64) -> Option<gst::ClockTime> {
+        let mut before = source.current_running_time()?;
+        for _ in 0..READINGS_MAX {
+            let age_us = u64::try_from((self.clock.wall_us_now() - wall_us).max(0)).ok()?;
+            let after = source.current_running_time()?;
+            if after.saturating_sub(before) <= READING_MAX {
+                let age = gst::ClockTime::from_useconds(age_us);
+                return if age <= AGE_MAX { after.checked_sub(age) } else { None };
+            }
+            before = after;
+        }
+        None
     }
 }
 
@@ -177,7 +211,7 @@ impl Drop for RtspServer {
 
 fn serve(
     config: &RtspConfig,
-    encoder: &Arc<Mutex<Option<gst_app::AppSrc>>>,
+    source: &SharedSource,
     main_loop: &glib::MainLoop,
     ready: &mpsc::Sender<Result<u16, String>>,
 ) {
@@ -189,20 +223,20 @@ fn serve(
         let Some(mounts) = server.mount_points() else {
             return ready.send(Err("it has no mount points".to_owned())).unwrap_or(());
         };
-        mounts.add_factory(PATH, factory(config, encoder.clone()));
-        let source = match server.attach(Some(&context)) {
-            Ok(source) => source,
+        mounts.add_factory(PATH, factory(config, source.clone()));
+        let listener = match server.attach(Some(&context)) {
+            Ok(listener) => listener,
             Err(error) => return ready.send(Err(error.to_string())).unwrap_or(()),
         };
         let port = u16::try_from(server.bound_port()).unwrap_or(0);
         if ready.send(Ok(port)).is_ok() {
             main_loop.run();
         }
-        *encoder.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *source.lock().unwrap_or_else(PoisonError::into_inner) = None;
         mounts.remove_factory(PATH);
         server.client_filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
-        if let Some(source) = context.find_source_by_id(&source) {
-            source.destroy();
+        if let Some(listener) = context.find_source_by_id(&listener) {
+            listener.destroy();
         }
         if let Some(sessions) = server.session_pool() {
             sessions.filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
@@ -214,40 +248,25 @@ fn serve(
     }
 }
 
-fn factory(config: &RtspConfig, encoder: Arc<Mutex<Option<gst_app::AppSrc>>>) -> gst_rtsp_server::RTSPMediaFactory {
-    let RtspConfig { width_px, height_px, fps, bitrate_kbps, stream, .. } = config;
+fn factory(config: &RtspConfig, source: SharedSource) -> gst_rtsp_server::RTSPMediaFactory {
     let factory = gst_rtsp_server::RTSPMediaFactory::new();
-    // Of access units none may be left out before the next key frame, so the queue of units is longer and drops nothing.
-    let source = match stream {
-        Stream::Pictures => format!(
-            "appsrc name=pictures is-live=true format=time block=false max-bytes=0 max-buffers={UNENCODED_MAX} \
-             leaky-type=downstream caps=video/x-raw,format=RGB,width={width_px},height={height_px},framerate={fps}/1 \
-             ! videoconvert n-threads=1 ! video/x-raw,format=I420 \
-             ! x264enc tune=zerolatency speed-preset=superfast key-int-max={fps} bitrate={bitrate_kbps} threads=1 \
-             ! video/x-h264,profile=main"
-        ),
-        Stream::Units => format!(
-            "appsrc name=pictures is-live=true format=time block=false max-bytes=0 max-buffers={UNSENT_MAX} \
-             caps=video/x-h264,stream-format=byte-stream,alignment=au,width={width_px},height={height_px},framerate={fps}/1 \
-             ! h264parse"
-        ),
-    };
-    factory.set_launch(&format!("( {source} ! rtph264pay name=pay0 pt=96 config-interval=1 )"));
+    let head = config.launch();
+    factory.set_launch(&format!("( {head} ! rtph264pay name=pay0 pt=96 config-interval=1 )"));
     factory.set_shared(true);
     factory.set_enable_rtcp(true);
     // Pictures leave as they are encoded: the jitter buffer is the client's affair.
     factory.set_latency(0);
     factory.connect_media_configure(move |_, media| {
-        let pictures = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("pictures"));
-        let pictures = pictures.and_then(|pictures| pictures.downcast::<gst_app::AppSrc>().ok());
-        *encoder.lock().unwrap_or_else(PoisonError::into_inner) = pictures.clone();
+        let fed = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("source"));
+        let fed = fed.and_then(|fed| fed.downcast::<gst_app::AppSrc>().ok());
+        *source.lock().unwrap_or_else(PoisonError::into_inner) = fed.clone();
         media.connect_prepared(report_often);
-        let encoder = encoder.clone();
+        let source = source.clone();
         media.connect_unprepared(move |_| {
-            let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
             // A newer client may have made a newer one.
-            if *encoder == pictures {
-                *encoder = None;
+            if *source == fed {
+                *source = None;
             }
         });
     });

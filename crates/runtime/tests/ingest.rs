@@ -14,7 +14,7 @@ use smgeo_flow::{SharedClock, Stage, Stamp, StopToken, SystemClock};
 use smgeo_messages::{AccessUnit, Frame, TimeSource};
 use smgeo_runtime::ingest::config::FileSource;
 use smgeo_runtime::ingest::{AtEnd, Config, IngestView, LossCause, Source, SourceState, TestSource};
-use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer};
+use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer, Stream};
 use tokio::sync::broadcast;
 
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -209,6 +209,40 @@ fn a_stream_tells_the_true_capture_time_of_its_frames() {
     let (least_ms, median_ms, most_ms) = (errors_ms[0], errors_ms[22], errors_ms[44]);
     println!("first by {first:?}; capture time error, ms: {least_ms:.2} to {most_ms:.2}, median {median_ms:.2}");
     assert!(median_ms.abs() < 3.0 && least_ms > -60.0 && most_ms < 60.0, "{errors_ms:?}");
+}
+
+#[test]
+fn a_stream_of_access_units_is_served_as_it_is_with_its_capture_times() {
+    let clock = SystemClock::shared();
+    // Units of a real encoder, taken from a source's own page feed.
+    let test = TestSource { width_px: 320, height_px: 240, fps: 30 };
+    let mut filmed = Running::start(Config::new(Source::Test(test)));
+    let config = RtspConfig { stream: Stream::Units, ..RtspConfig::loopback(320, 240, 30) };
+    let server = RtspServer::start(config, clock.clone()).expect("the server starts");
+    let mut played = Running::start(Config::new(Source::Uri(server.uri())));
+    let mut pushed: Vec<(Bytes, Stamp)> = Vec::new();
+    let mut received = 0;
+    let begun = clock.now();
+    while received < 15 {
+        assert!(clock.now().since(begun) < PATIENCE, "{received} units; {:?}", played.view.state.borrow());
+        let Ok(unit) = filmed.units.try_recv() else {
+            thread::park_timeout(Duration::from_millis(2));
+            continue;
+        };
+        let taken = clock.now().minus(Duration::from_millis(7));
+        server.push_unit(unit.bytes.clone(), clock.wall_us(taken));
+        pushed.push((unit.bytes, taken));
+        while let Ok(unit) = played.units.try_recv() {
+            received += 1;
+            // The stream is not encoded again: the slices are those that were pushed.
+            let tail = |bytes: &Bytes| bytes[bytes.len() - bytes.len().min(60)..].to_vec();
+            let (_, taken) = pushed.iter().find(|(bytes, _)| tail(bytes) == tail(&unit.bytes)).expect("one of ours");
+            let off_ms = (played.clock.wall_us(unit.captured) - clock.wall_us(*taken)) as f64 / 1e3;
+            assert!(off_ms.abs() < 120.0, "{off_ms} ms");
+        }
+    }
+    assert!(!server.push_frame(Bytes::from_static(&[0; 320 * 240 * 3]), 0), "it takes no pictures");
+    assert!(!server.push_unit(Bytes::from_static(b"no unit"), 0));
 }
 
 #[test]

@@ -20,6 +20,11 @@ const JUMP_NS: i64 = SECOND_NS;
 const UNDER_WAY_NS_MAX: i64 = 5 * SECOND_NS;
 /// A sender may be ahead of us by this, as far as two clocks that follow NTP may differ.
 const SENDER_AHEAD_NS_MAX: i64 = SECOND_NS / 20;
+/// A difference between sender reports is forgotten by this part of the time that passes: 20 ms in a second.
+const FORGETTING: i64 = 50;
+/// The first report of GStreamer's own servers may be wrong by the time the first picture waited; the next comes within
+/// RTCP's five seconds.
+const TRIAL_NS: i64 = 6 * SECOND_NS;
 const ARRIVAL_SIGMA: Duration = Duration::from_millis(100);
 
 /// Is what is known about a frame when it arrives.
@@ -64,6 +69,7 @@ pub struct Trust {
 /// Turns arrivals into capture times; one for each connection.
 pub struct CaptureClock {
     trust: Trust,
+    sender: Option<Spread>,
     // What is added to running time to get capture time, and the newest running time seen.
     line: Option<Line>,
 }
@@ -74,10 +80,20 @@ struct Line {
     running_ns: i64,
 }
 
+/// Is how far apart the sender's reports have lately been from each other, against presentation time. A report made while
+/// the sender was busy, or after its clock was set, differs from the others, and nobody knows which is right.
+#[derive(Clone, Copy)]
+struct Spread {
+    least_ns: i64,
+    most_ns: i64,
+    first_ns: i64,
+    running_ns: i64,
+}
+
 impl CaptureClock {
     /// Makes a clock for a new connection.
     pub fn new(trust: Trust) -> Self {
-        Self { trust, line: None }
+        Self { trust, sender: None, line: None }
     }
 
     /// Tells when a frame was captured: never after it arrived.
@@ -100,12 +116,12 @@ impl CaptureClock {
     }
 
     /// The capture time by the best source that can be believed, ns on the process's timeline.
-    fn target(&self, arrival: Arrival) -> (i64, TimeSource, Duration) {
+    fn target(&mut self, arrival: Arrival) -> (i64, TimeSource, Duration) {
         let arrived_ns = signed_ns(arrival.at);
         if let Some(sender) = arrival.sender {
             let age_ns = arrived_ns - signed_ns(sender);
             if (-SENDER_AHEAD_NS_MAX..=ns(self.trust.sender_age_max)).contains(&age_ns) {
-                return (signed_ns(sender), TimeSource::Ntp, self.trust.sender_sigma);
+                return (signed_ns(sender), TimeSource::Ntp, self.sender_sigma(sender, arrival.running_ns));
             }
         }
         let delay_ns = ns(self.trust.capture_delay);
@@ -117,6 +133,16 @@ impl CaptureClock {
             }
         }
         (arrived_ns - delay_ns, TimeSource::Arrival, self.trust.pts_sigma + ARRIVAL_SIGMA)
+    }
+
+    /// What the sender's time is worth: its clock's sigma and what its reports differ by; on trial, no more than a guess.
+    fn sender_sigma(&mut self, sender: Stamp, running_ns: Option<i64>) -> Duration {
+        let Some(running_ns) = running_ns else { return self.trust.sender_sigma.max(self.trust.pts_sigma) };
+        let offset_ns = signed_ns(sender).saturating_sub(running_ns);
+        let spread = Spread::taking(self.sender, offset_ns, running_ns);
+        self.sender = Some(spread);
+        let least = if spread.is_on_trial() { self.trust.pts_sigma } else { Duration::ZERO };
+        (self.trust.sender_sigma + spread.half()).max(least)
     }
 
     /// Follows the target with an offset that may grow at once but shrinks by at most half of the time that passes, and
@@ -135,6 +161,30 @@ impl CaptureClock {
         };
         self.line = Some(line);
         (running_ns.saturating_add(line.offset_ns), line.offset_ns - wanted_ns)
+    }
+}
+
+impl Spread {
+    fn taking(before: Option<Spread>, offset_ns: i64, running_ns: i64) -> Self {
+        let Some(before) = before else {
+            return Self { least_ns: offset_ns, most_ns: offset_ns, first_ns: running_ns, running_ns };
+        };
+        let passed_ns = running_ns.saturating_sub(before.running_ns).clamp(0, JUMP_NS);
+        let forgotten_ns = passed_ns / FORGETTING;
+        Self {
+            least_ns: offset_ns.min(before.least_ns.saturating_add(forgotten_ns)),
+            most_ns: offset_ns.max(before.most_ns.saturating_sub(forgotten_ns)),
+            first_ns: before.first_ns,
+            running_ns: running_ns.max(before.running_ns),
+        }
+    }
+
+    fn is_on_trial(self) -> bool {
+        self.running_ns.saturating_sub(self.first_ns) < TRIAL_NS
+    }
+
+    fn half(self) -> Duration {
+        Duration::from_nanos(self.most_ns.saturating_sub(self.least_ns).max(0) as u64 / 2)
     }
 }
 
@@ -208,6 +258,21 @@ mod tests {
         }
         let settled = clock.capture_time(frame(BEGIN_MS + 60 * FRAME_MS, 60 * FRAME_MS, Some(400)));
         assert_eq!(settled.captured, stamp(BEGIN_MS + 60 * FRAME_MS - 400));
+    }
+
+    #[test]
+    fn a_sender_report_unlike_the_others_widens_the_sigma_until_it_is_forgotten() {
+        let mut clock = clock();
+        let mut at = |index: i64, age_ms: i64| {
+            clock.capture_time(frame(BEGIN_MS + index * FRAME_MS, index * FRAME_MS, Some(age_ms))).sigma
+        };
+        assert_eq!(at(0, 40), Duration::from_millis(60), "the first reports are on trial");
+        let trial = 1 + (TRIAL_NS / (FRAME_MS * MS));
+        assert_eq!((1..=trial).map(|index| at(index, 40)).last(), Some(Duration::from_millis(10)));
+        assert!(at(trial + 1, 15) >= Duration::from_millis(22));
+        let sigmas: Vec<_> = (trial + 2..trial + 90).map(|index| at(index, 15)).collect();
+        assert!(sigmas.is_sorted_by(|a, b| a >= b));
+        assert_eq!(sigmas.last(), Some(&Duration::from_millis(10)));
     }
 
     #[test]
