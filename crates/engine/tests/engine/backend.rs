@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use image::{Rgb, RgbImage};
 use smgeo_engine::config::Precision;
+use smgeo_engine::package::MANIFEST;
 use smgeo_engine::stills::{QueryCrop, QueryScale, TiledReference};
 use smgeo_engine::{
     Backend, BackendName, EncoderImage, EngineConfig, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest,
@@ -17,8 +18,21 @@ pub fn package() -> Package {
 }
 
 pub fn backend() -> RtenBackend {
+    backend_of(&package())
+}
+
+pub fn backend_of(package: &Package) -> RtenBackend {
     let config = RtenConfig { threads: NonZeroUsize::new(1), ..Default::default() };
-    RtenBackend::new(&package(), &config).unwrap()
+    RtenBackend::new(package, &config).unwrap()
+}
+
+/// The packages in `models/`, which ship with the program.
+pub fn shipped() -> Vec<Package> {
+    let Ok(folders) = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models")) else {
+        return Vec::new();
+    };
+    let folders = folders.map(|folder| folder.unwrap().path());
+    folders.filter(|folder| folder.join(MANIFEST).exists()).map(|folder| Package::open(folder).unwrap()).collect()
 }
 
 /// Noise that is the same everywhere and always: every 4 px part of it is unlike every other.
@@ -54,6 +68,14 @@ fn located(backend: &mut RtenBackend, reference: &RgbImage, left: u32, top: u32,
 fn rten_passes_the_suite() {
     let report = conformance::check(&mut backend(), conformance::Tolerance::F32).unwrap();
     assert!(report.holds(), "{report}");
+}
+
+#[test]
+fn rten_passes_the_suite_on_every_package_that_ships() {
+    for package in shipped() {
+        let report = conformance::check(&mut backend_of(&package), conformance::Tolerance::F32).unwrap();
+        assert!(report.holds(), "{}\n{report}", package.manifest().name);
+    }
 }
 
 #[test]
