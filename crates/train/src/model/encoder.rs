@@ -60,7 +60,7 @@ impl Encoder {
         let [batch, height, width, _] = images.dims();
         let mut order = TokenOrder::new(height / Config::PATCH_PX, width / Config::PATCH_PX);
         let patches = patch_embed::patches(images);
-        let patches = kernels::gather_tokens(patches, &order.from_row_major());
+        let patches = kernels::gather_tokens(patches, &order.z_order_sources());
         let mut x = self.patch_embed.of(view).forward(patches);
         let prefix = match view {
             View::Query => "query",
@@ -88,7 +88,7 @@ impl Encoder {
         if let Some(norm) = &self.norm {
             x = norm.forward(x);
         }
-        let x = kernels::gather_tokens(x, &order.to_row_major());
+        let x = kernels::gather_tokens(x, &order.row_major_sources());
         let [_, _, channels] = x.dims();
         Encoded { features: x.reshape([batch, order.height, order.width, channels]), entropy: mean(entropies) }
     }
@@ -113,7 +113,7 @@ impl Encoder {
         let edge = edge_px / Config::PATCH_PX;
         let mut order = TokenOrder::new(edge, edge);
         let tokens = self.patch_embed.emit(&mut graph, &image, &view, [edge_px, edge_px]);
-        let places = graph.vector(&order.from_row_major());
+        let places = graph.vector(&order.z_order_sources());
         let mut x = graph.gather(&tokens, &places, 1);
         let mut fine = None;
         for (index, stage) in self.stages.iter().enumerate() {
@@ -133,7 +133,7 @@ impl Encoder {
         if let Some(norm) = &self.norm {
             x = norm.emit(&mut graph, "norm", &x);
         }
-        let places = graph.vector(&order.to_row_major());
+        let places = graph.vector(&order.row_major_sources());
         let x = graph.gather(&x, &places, 1);
         let channels = self.channels();
         let x = graph.reshape(&x, &[-1, order.height as i64, order.width as i64, channels as i64]);

@@ -45,15 +45,15 @@ impl TokenOrder {
     }
 
     /// For each row-major place, the place in Z-order of its token: gathering with it restores row-major order.
-    pub fn to_row_major(&self) -> Vec<i64> {
+    pub fn row_major_sources(&self) -> Vec<i64> {
         let rows = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (y, x)));
         rows.map(|(y, x)| self.index(y, x) as i64).collect()
     }
 
     /// For each place in Z-order, the row-major place of its token: gathering with it makes Z-order.
-    pub fn from_row_major(&self) -> Vec<i64> {
+    pub fn z_order_sources(&self) -> Vec<i64> {
         let mut places = vec![0; self.tokens()];
-        for (row_major, z) in self.to_row_major().into_iter().enumerate() {
+        for (row_major, z) in self.row_major_sources().into_iter().enumerate() {
             places[z as usize] = row_major as i64;
         }
         places
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn row_major_and_back_is_the_identity() {
         let order = TokenOrder::new(16, 32);
-        let (there, back) = (order.to_row_major(), order.from_row_major());
+        let (there, back) = (order.row_major_sources(), order.z_order_sources());
         for token in 0..order.tokens() {
             assert_eq!(there[back[token] as usize], token as i64);
         }

@@ -3,8 +3,10 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
+use pulp::Simd;
+
 use super::fused::{Fused, Input, run};
-use super::product::{multiply_add, transpose};
+use super::product::{Left, multiply_add};
 use super::vector::{Vectorised, exp, vectorised};
 
 /// Attention of each window: `qkv` is `[B * windows, n, 3C]` (queries, keys, values; heads inside each), `bias` is added to
@@ -52,14 +54,43 @@ impl Attention {
         (self.width as f32).powf(-0.5)
     }
 
-    /// Copies part 0 to 2 (query, key, value) of one window and head out of `qkv`.
+    /// Copies part 0 to 2 (query, key, value) of one window and head out of `qkv`, `[n, d]`.
     #[inline(always)]
     fn part(&self, window: &[f32], part: usize, head: usize, out: &mut [f32]) {
-        let triple = 3 * self.channels();
         let first = part * self.channels() + head * self.width;
-        for (row, out) in window.chunks_exact(triple).zip(out.chunks_exact_mut(self.width)) {
+        for (row, out) in window.chunks_exact(3 * self.channels()).zip(out.chunks_exact_mut(self.width)) {
             out.copy_from_slice(&row[first..first + self.width]);
         }
+    }
+
+    /// The same, transposed: `[d, n]`.
+    #[inline(always)]
+    fn part_turned(&self, window: &[f32], part: usize, head: usize, out: &mut [f32]) {
+        let first = part * self.channels() + head * self.width;
+        for (token, row) in window.chunks_exact(3 * self.channels()).enumerate() {
+            for (out, &value) in out[token..].iter_mut().step_by(self.size).zip(&row[first..first + self.width]) {
+                *out = value;
+            }
+        }
+    }
+
+    /// Puts `[n, d]` where [`Attention::part`] takes it from.
+    #[inline(always)]
+    fn put(&self, found: &[f32], part: usize, head: usize, window: &mut [f32]) {
+        let first = part * self.channels() + head * self.width;
+        for (row, found) in window.chunks_exact_mut(3 * self.channels()).zip(found.chunks_exact(self.width)) {
+            row[first..first + self.width].copy_from_slice(found);
+        }
+    }
+
+    /// Where the bias of a window and head starts.
+    fn bias_at(&self, window: usize, head: usize) -> usize {
+        (window % self.windows * self.heads + head) * self.size * self.size
+    }
+
+    fn bias_of<'a>(&self, bias: &'a [f32], window: usize, head: usize) -> &'a [f32] {
+        let at = self.bias_at(window, head);
+        &bias[at..at + self.size * self.size]
     }
 }
 
@@ -91,26 +122,28 @@ struct Forward<'a> {
 
 impl Vectorised for Forward<'_> {
     #[inline(always)]
-    fn call(self) {
+    fn call<S: Simd>(self, simd: S) {
         let op = self.operation;
         let (n, d, channels) = (op.size, op.width, op.channels());
         let (mut q, mut k, mut v) = (vec![0.0; n * d], vec![0.0; n * d], vec![0.0; n * d]);
-        let (mut k_transposed, mut mixed) = (vec![0.0; n * d], vec![0.0; n * d]);
+        let mut mixed = vec![0.0; n * d];
         let windows = self.qkv.chunks_exact(3 * n * channels).zip(self.out.chunks_exact_mut(n * channels));
         for (index, ((qkv, out), kept)) in windows.zip(self.kept.chunks_exact_mut(op.heads * n * n)).enumerate() {
             for (head, weights) in kept.chunks_exact_mut(n * n).enumerate() {
                 op.part(qkv, 0, head, &mut q);
-                op.part(qkv, 1, head, &mut k);
+                op.part_turned(qkv, 1, head, &mut k);
                 op.part(qkv, 2, head, &mut v);
                 let scale = op.scale();
-                q.iter_mut().for_each(|q| *q *= scale);
-                transpose(&k, &mut k_transposed, [n, d]);
-                let at = (index % op.windows * op.heads + head) * n * n;
-                weights.copy_from_slice(&self.bias[at..at + n * n]);
-                multiply_add(&q, &k_transposed, weights, [n, d, n]);
-                weights.chunks_exact_mut(n).for_each(softmax_row);
+                for q in &mut q {
+                    *q *= scale;
+                }
+                weights.copy_from_slice(op.bias_of(self.bias, index, head));
+                multiply_add(simd, Left::Plain(&q), &k, weights, [n, d, n]);
+                for row in weights.chunks_exact_mut(n) {
+                    softmax_row(row);
+                }
                 mixed.fill(0.0);
-                multiply_add(weights, &v, &mut mixed, [n, n, d]);
+                multiply_add(simd, Left::Plain(weights), &v, &mut mixed, [n, n, d]);
                 for (out, mixed) in out.chunks_exact_mut(channels).zip(mixed.chunks_exact(d)) {
                     out[head * d..(head + 1) * d].copy_from_slice(mixed);
                 }
@@ -130,51 +163,48 @@ struct Gradient<'a> {
 
 impl Vectorised for Gradient<'_> {
     #[inline(always)]
-    fn call(self) {
+    fn call<S: Simd>(self, simd: S) {
         let op = self.operation;
         let (n, d, channels) = (op.size, op.width, op.channels());
-        let mut parts = vec![vec![0.0; n * d]; 8];
-        let (mut of_logits, mut turned) = (vec![0.0; n * n], vec![0.0; n * n]);
+        let (mut q, mut k, mut v, mut of_out) =
+            (vec![0.0; n * d], vec![0.0; n * d], vec![0.0; n * d], vec![0.0; n * d]);
+        let (mut found, mut of_logits) = (vec![0.0; n * d], vec![0.0; n * n]);
         let windows = self.qkv.chunks_exact(3 * n * channels).zip(self.of_qkv.chunks_exact_mut(3 * n * channels));
         let windows = windows.zip(self.gradient.chunks_exact(n * channels));
-        for (index, (((qkv, of_qkv), gradient), kept)) in
-            windows.zip(self.kept.chunks_exact(op.heads * n * n)).enumerate()
-        {
+        let windows = windows.zip(self.kept.chunks_exact(op.heads * n * n));
+        for (index, (((qkv, of_qkv), gradient), kept)) in windows.enumerate() {
             for (head, weights) in kept.chunks_exact(n * n).enumerate() {
-                let [q, k, v, v_transposed, of_out, of_q, of_k, of_v] = &mut parts[..] else { return };
-                op.part(qkv, 0, head, q);
-                op.part(qkv, 1, head, k);
-                op.part(qkv, 2, head, v);
+                op.part(qkv, 0, head, &mut q);
+                op.part(qkv, 1, head, &mut k);
+                op.part_turned(qkv, 2, head, &mut v);
                 for (row, out) in gradient.chunks_exact(channels).zip(of_out.chunks_exact_mut(d)) {
                     out.copy_from_slice(&row[head * d..(head + 1) * d]);
                 }
                 // out = weights v
-                transpose(weights, &mut turned, [n, n]);
-                of_v.fill(0.0);
-                multiply_add(&turned, of_out, of_v, [n, n, d]);
-                transpose(v, v_transposed, [n, d]);
+                found.fill(0.0);
+                multiply_add(simd, Left::Turned(weights), &of_out, &mut found, [n, n, d]);
+                op.put(&found, 2, head, of_qkv);
                 of_logits.fill(0.0);
-                multiply_add(of_out, v_transposed, &mut of_logits, [n, d, n]);
+                multiply_add(simd, Left::Plain(&of_out), &v, &mut of_logits, [n, d, n]);
                 // weights = softmax(logits)
-                let rows = of_logits.chunks_exact_mut(n).zip(weights.chunks_exact(n));
-                rows.for_each(|(of_row, row)| softmax_row_gradient(of_row, row));
-                let at = (index % op.windows * op.heads + head) * n * n;
-                let of_bias = &mut self.of_bias[at..at + n * n];
-                of_bias.iter_mut().zip(&of_logits).for_each(|(sum, of)| *sum += of);
+                for (of_row, row) in of_logits.chunks_exact_mut(n).zip(weights.chunks_exact(n)) {
+                    softmax_row_gradient(of_row, row);
+                }
+                let at = op.bias_at(index, head);
+                for (sum, of) in self.of_bias[at..at + n * n].iter_mut().zip(&of_logits) {
+                    *sum += of;
+                }
                 // logits = scale q k^T
                 let scale = op.scale();
-                of_logits.iter_mut().for_each(|of| *of *= scale);
-                of_q.fill(0.0);
-                multiply_add(&of_logits, k, of_q, [n, n, d]);
-                transpose(&of_logits, &mut turned, [n, n]);
-                of_k.fill(0.0);
-                multiply_add(&turned, q, of_k, [n, n, d]);
-                for (part, found) in [of_q, of_k, of_v].into_iter().enumerate() {
-                    let first = part * channels + head * d;
-                    for (row, found) in of_qkv.chunks_exact_mut(3 * channels).zip(found.chunks_exact(d)) {
-                        row[first..first + d].copy_from_slice(found);
-                    }
+                for of in &mut of_logits {
+                    *of *= scale;
                 }
+                found.fill(0.0);
+                multiply_add(simd, Left::Plain(&of_logits), &k, &mut found, [n, n, d]);
+                op.put(&found, 0, head, of_qkv);
+                found.fill(0.0);
+                multiply_add(simd, Left::Turned(&of_logits), &q, &mut found, [n, n, d]);
+                op.put(&found, 1, head, of_qkv);
             }
         }
     }
@@ -185,20 +215,39 @@ impl Vectorised for Gradient<'_> {
 fn softmax_row(row: &mut [f32]) {
     let mut lanes = [f32::NEG_INFINITY; 16];
     let chunks = row.chunks_exact(16);
-    let rest = chunks.remainder().iter().fold(f32::NEG_INFINITY, |max, &value| max.max(value));
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, &value)| *lane = if value > *lane { value } else { *lane });
+    let mut max = f32::NEG_INFINITY;
+    for &value in chunks.remainder() {
+        max = max.max(value);
     }
-    let max = lanes.iter().fold(rest, |max, &value| max.max(value));
-    row.iter_mut().for_each(|value| *value = exp(*value - max));
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    for lane in lanes {
+        max = max.max(lane);
+    }
+    for value in row.iter_mut() {
+        *value = exp(*value - max);
+    }
     let mut lanes = [0.0_f32; 16];
     let chunks = row.chunks_exact(16);
-    let rest: f32 = chunks.remainder().iter().sum();
-    for chunk in chunks {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value);
+    let mut sum = 0.0;
+    for &value in chunks.remainder() {
+        sum += value;
     }
-    let inverse = 1.0 / (lanes.iter().sum::<f32>() + rest);
-    row.iter_mut().for_each(|value| *value *= inverse);
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    for lane in lanes {
+        sum += lane;
+    }
+    let inverse = 1.0 / sum;
+    for value in row.iter_mut() {
+        *value *= inverse;
+    }
 }
 
 /// Turns the gradient of a softmax's row into that of its logits.
@@ -206,12 +255,19 @@ fn softmax_row(row: &mut [f32]) {
 fn softmax_row_gradient(of_row: &mut [f32], row: &[f32]) {
     let mut lanes = [0.0_f32; 16];
     let (of_chunks, chunks) = (of_row.chunks_exact(16), row.chunks_exact(16));
-    let rest: f32 = of_chunks.remainder().iter().zip(chunks.remainder()).map(|(of, value)| of * value).sum();
+    let mut along = 0.0;
+    for (of, value) in of_chunks.remainder().iter().zip(chunks.remainder()) {
+        along += of * value;
+    }
     for (of_chunk, chunk) in of_chunks.zip(chunks) {
         for ((lane, of), value) in lanes.iter_mut().zip(of_chunk).zip(chunk) {
             *lane += of * value;
         }
     }
-    let along = lanes.iter().sum::<f32>() + rest;
-    of_row.iter_mut().zip(row).for_each(|(of, value)| *of = value * (*of - along));
+    for lane in lanes {
+        along += lane;
+    }
+    for (of, value) in of_row.iter_mut().zip(row) {
+        *of = value * (*of - along);
+    }
 }

@@ -4,6 +4,8 @@
 
 use burn::tensor::{Tensor, activation};
 
+use pulp::Simd;
+
 use super::fused::{Fused, Input, run};
 use super::vector::{Vectorised, exp, vectorised};
 
@@ -37,7 +39,7 @@ struct Forward<'a> {
 
 impl Vectorised for Forward<'_> {
     #[inline(always)]
-    fn call(self) {
+    fn call<S: Simd>(self, _simd: S) {
         for (out, &x) in self.out.iter_mut().zip(self.x) {
             *out = x * normal(x).0;
         }
@@ -52,7 +54,7 @@ struct Gradient<'a> {
 
 impl Vectorised for Gradient<'_> {
     #[inline(always)]
-    fn call(self) {
+    fn call<S: Simd>(self, _simd: S) {
         for ((out, &x), &gradient) in self.out.iter_mut().zip(self.x).zip(self.gradient) {
             let (share, density) = normal(x);
             *out = gradient * (share + x * density);

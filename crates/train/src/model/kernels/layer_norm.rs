@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use pulp::Simd;
+
 use super::fused::{Fused, Input, run};
 use super::vector::{Vectorised, vectorised};
 
@@ -63,7 +65,7 @@ struct Forward<'a> {
 
 impl Vectorised for Forward<'_> {
     #[inline(always)]
-    fn call(self) {
+    fn call<S: Simd>(self, _simd: S) {
         let channels = self.operation.channels;
         let rows = self.x.chunks_exact(channels).zip(self.out.chunks_exact_mut(channels));
         for ((x, out), kept) in rows.zip(self.kept.chunks_exact_mut(2)) {
@@ -92,7 +94,7 @@ struct Gradient<'a> {
 
 impl Vectorised for Gradient<'_> {
     #[inline(always)]
-    fn call(self) {
+    fn call<S: Simd>(self, _simd: S) {
         let channels = self.channels;
         let mut scaled = vec![0.0; channels];
         let mut normal = vec![0.0; channels];
@@ -100,11 +102,17 @@ impl Vectorised for Gradient<'_> {
         let rows = rows.zip(self.of_x.chunks_exact_mut(channels)).zip(self.kept.chunks_exact(2));
         for (((x, gradient), of_x), kept) in rows {
             let (mean, inverse) = (kept[0], kept[1]);
-            for channel in 0..channels {
-                normal[channel] = (x[channel] - mean) * inverse;
-                scaled[channel] = gradient[channel] * self.weight[channel];
-                self.of_weight[channel] += gradient[channel] * normal[channel];
-                self.of_bias[channel] += gradient[channel];
+            for (normal, x) in normal.iter_mut().zip(x) {
+                *normal = (x - mean) * inverse;
+            }
+            for ((scaled, gradient), weight) in scaled.iter_mut().zip(gradient).zip(self.weight) {
+                *scaled = gradient * weight;
+            }
+            for ((of_weight, gradient), normal) in self.of_weight.iter_mut().zip(gradient).zip(&normal) {
+                *of_weight += gradient * normal;
+            }
+            for (of_bias, gradient) in self.of_bias.iter_mut().zip(gradient) {
+                *of_bias += gradient;
             }
             let along_one = sum(&scaled, |s| s) / channels as f32;
             let along_normal = sum_of_products(&scaled, &normal) / channels as f32;
@@ -122,24 +130,36 @@ const LANES: usize = 16;
 fn sum(values: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let chunks = values.chunks_exact(LANES);
-    let rest: f32 = chunks.remainder().iter().map(|&value| of(value)).sum();
+    let mut sum = 0.0;
+    for &value in chunks.remainder() {
+        sum += of(value);
+    }
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
             *lane += of(value);
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    for lane in lanes {
+        sum += lane;
+    }
+    sum
 }
 
 #[inline(always)]
 fn sum_of_products(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let (chunks_a, chunks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = chunks_a.remainder().iter().zip(chunks_b.remainder()).map(|(a, b)| a * b).sum();
+    let mut sum = 0.0;
+    for (a, b) in chunks_a.remainder().iter().zip(chunks_b.remainder()) {
+        sum += a * b;
+    }
     for (a, b) in chunks_a.zip(chunks_b) {
         for ((lane, &a), &b) in lanes.iter_mut().zip(a).zip(b) {
             *lane += a * b;
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    for lane in lanes {
+        sum += lane;
+    }
+    sum
 }

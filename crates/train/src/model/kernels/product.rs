@@ -1,70 +1,105 @@
 //! Small matrix products, for windows that stay in the nearest cache.
 
-/// Rows and columns of the block that stays in registers.
+use pulp::Simd;
+
+/// Rows and vectors of columns of the block that stays in registers.
 const ROWS: usize = 4;
-const COLUMNS: usize = 32;
+const VECTORS: usize = 2;
 
-/// `c += a b` for row-major `a` `[m, k]`, `b` `[k, n]`, `c` `[m, n]`.
-#[inline(always)]
-pub fn multiply_add(a: &[f32], b: &[f32], c: &mut [f32], [m, k, n]: [usize; 3]) {
-    let (a, b, c) = (&a[..m * k], &b[..k * n], &mut c[..m * n]);
-    let mut row = 0;
-    while row + ROWS <= m {
-        let mut column = 0;
-        while column + COLUMNS <= n {
-            block(a, b, c, [k, n], [row, column]);
-            column += COLUMNS;
-        }
-        edge(a, b, c, [k, n], row..row + ROWS, column..n);
-        row += ROWS;
-    }
-    edge(a, b, c, [k, n], row..m, 0..n);
+/// A left factor of m rows and k columns: row-major, or the transpose of what lies there row-major.
+#[derive(Clone, Copy)]
+pub enum Left<'a> {
+    /// `[m, k]`.
+    Plain(&'a [f32]),
+    /// `[k, m]`.
+    Turned(&'a [f32]),
 }
 
+impl<'a> Left<'a> {
+    /// The values, and the distances between neighbours of a column and of a row.
+    #[inline(always)]
+    fn strides(self, [m, k]: [usize; 2]) -> (&'a [f32], usize, usize) {
+        match self {
+            Left::Plain(values) => (values, k, 1),
+            Left::Turned(values) => (values, 1, m),
+        }
+    }
+}
+
+/// `c += a b` for `a` of m x k, row-major `b` `[k, n]` and `c` `[m, n]`.
 #[inline(always)]
-fn block(a: &[f32], b: &[f32], c: &mut [f32], [k, n]: [usize; 2], [row, column]: [usize; 2]) {
-    let mut sums = [[0.0_f32; COLUMNS]; ROWS];
-    let rows: [&[f32]; ROWS] = std::array::from_fn(|i| &a[(row + i) * k..(row + i + 1) * k]);
-    for depth in 0..k {
-        let right: &[f32; COLUMNS] = b[depth * n + column..].first_chunk().expect("a whole block");
-        for (sums, left) in sums.iter_mut().zip(rows) {
-            let left = left[depth];
-            for (sum, &right) in sums.iter_mut().zip(right) {
-                *sum = left.mul_add(right, *sum);
+pub fn multiply_add<S: Simd>(simd: S, a: Left, b: &[f32], c: &mut [f32], [m, k, n]: [usize; 3]) {
+    let (values, down, along) = a.strides([m, k]);
+    let whole = n - n % (VECTORS * S::F32_LANES);
+    let mut row = 0_usize;
+    for rows in c.chunks_mut(ROWS.wrapping_mul(n)) {
+        if rows.len() == ROWS.wrapping_mul(n) {
+            let mut column = 0_usize;
+            while column < whole {
+                let from = &values[row.wrapping_mul(down)..];
+                block(simd, (from, down, along), &b[column..], rows, column, [k, n]);
+                column = column.wrapping_add(VECTORS.wrapping_mul(S::F32_LANES));
             }
+            edge((values, down, along), b, rows, row, [k, n], whole);
+        } else {
+            edge((values, down, along), b, rows, row, [k, n], 0);
         }
-    }
-    for (i, sums) in sums.iter().enumerate() {
-        let out = &mut c[(row + i) * n + column..][..COLUMNS];
-        out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+        row = row.wrapping_add(ROWS);
     }
 }
 
+/// Four rows and two vectors of columns; `b` starts at the first column.
+#[inline(always)]
+fn block<S: Simd>(
+    simd: S,
+    (a, down, along): (&[f32], usize, usize),
+    b: &[f32],
+    rows: &mut [f32],
+    column: usize,
+    [k, n]: [usize; 2],
+) {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    let mut first = 0_usize;
+    for right in b.chunks(n).take(k) {
+        let (right, _) = S::as_simd_f32s(right);
+        let right = [right[0], right[1]];
+        let mut place = first;
+        for sums in &mut sums {
+            let left = simd.splat_f32s(a[place]);
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = simd.mul_add_e_f32s(left, right, *sum);
+            }
+            place = place.wrapping_add(down);
+        }
+        first = first.wrapping_add(along);
+    }
+    for (row, sums) in rows.chunks_exact_mut(n).zip(sums) {
+        let (out, _) = S::as_mut_simd_f32s(&mut row[column..]);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = simd.add_f32s(*out, sum);
+        }
+    }
+}
+
+/// Whatever is left of `rows` from column `whole` on; `row` is the first one's place.
 #[inline(always)]
 fn edge(
-    a: &[f32],
+    (a, down, along): (&[f32], usize, usize),
     b: &[f32],
-    c: &mut [f32],
+    rows: &mut [f32],
+    row: usize,
     [k, n]: [usize; 2],
-    rows: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
+    whole: usize,
 ) {
-    for row in rows {
-        for depth in 0..k {
-            let left = a[row * k + depth];
-            let right = &b[depth * n + columns.start..depth * n + columns.end];
-            let out = &mut c[row * n + columns.start..row * n + columns.end];
-            out.iter_mut().zip(right).for_each(|(out, &right)| *out = left.mul_add(right, *out));
-        }
+    if whole == n {
+        return;
     }
-}
-
-/// Writes the transpose of row-major `a` `[m, k]` into `out` `[k, m]`.
-#[inline(always)]
-pub fn transpose(a: &[f32], out: &mut [f32], [m, k]: [usize; 2]) {
-    for row in 0..m {
-        for column in 0..k {
-            out[column * m + row] = a[row * k + column];
+    for (index, out) in rows.chunks_exact_mut(n).enumerate() {
+        for (depth, right) in b.chunks_exact(n).take(k).enumerate() {
+            let left = a[(row + index) * down + depth * along];
+            for (out, &right) in out[whole..].iter_mut().zip(&right[whole..]) {
+                *out += left * right;
+            }
         }
     }
 }

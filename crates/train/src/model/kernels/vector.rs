@@ -7,7 +7,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// A loop worth compiling for each generation of vectors. `call` has to be `#[inline(always)]`.
 pub trait Vectorised {
     /// Does the work.
-    fn call(self);
+    fn call<S: Simd>(self, simd: S);
 }
 
 struct Wide<F>(F);
@@ -16,8 +16,8 @@ impl<F: Vectorised> WithSimd for Wide<F> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) {
-        self.0.call();
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.0.call(simd);
     }
 }
 
@@ -27,7 +27,7 @@ pub fn vectorised(work: impl Vectorised) {
 }
 
 /// The high part of ln 2, exact in few bits, so that its multiples are exact.
-const LN_2_HIGH: f32 = 0.693_359_375;
+const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Adding and subtracting this rounds a small float to an integer.
 const ROUNDING: f32 = 12_582_912.0;
