@@ -48,8 +48,11 @@ impl BatchNorm {
         let blend = |old: Tensor<1>, new: Tensor<1>| old * (1.0 - Self::MOMENTUM) + new * Self::MOMENTUM;
         // Running variances are unbiased, the batch's own is not.
         let variance = result.variance.detach() * (count / (count - 1.0).max(1.0));
+        // Reading a state in step makes the update visible to whoever saves the weights next.
         self.running_mean.update(blend(self.running_mean.value_sync(), result.mean.detach()));
+        self.running_mean.value_sync();
         self.running_var.update(blend(self.running_var.value_sync(), variance));
+        self.running_var.value_sync();
         result.output
     }
 

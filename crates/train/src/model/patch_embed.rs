@@ -47,7 +47,8 @@ impl PatchEmbed {
         let weight = match view {
             View::Query => weight,
             View::Tile => {
-                Param::from_tensor(Tensor::cat(vec![weight.val(), Tensor::zeros([embed, 1, patch, patch], device)], 1))
+                let unused = Tensor::zeros([embed, 1, patch, patch], device);
+                Param::from_tensor(Tensor::cat(vec![weight.val(), unused], 1).detach())
             }
         };
         Self {
