@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use image::{Rgb, RgbImage};
 use smgeo_geo::{Camera, Euler, Pose};
 use smgeo_world::render::{DroneLook, Renderer, SatelliteLook};
+use smgeo_world::truth::{Sighting, Spotter};
 use smgeo_world::{Date, Day, Town};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,6 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let other = Day::new(&town, Date::from_seed(seed + 1000));
         println!("  two days: {} ms", begin.elapsed().as_millis());
         let mut renderer = Renderer::default();
+        let mut spotter = Spotter::default();
         let begin = Instant::now();
         let overview = renderer.crop(&town, &other, &SatelliteLook::default(), [0.0, 0.0], 1.1, 1000);
         println!("  overview 1000 px: {} ms", begin.elapsed().as_millis());
@@ -47,7 +50,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let frame = renderer.drone(&town, &day, &camera, &pose, &DroneLook::default());
             println!("  drone {shot}: {} ms", begin.elapsed().as_millis());
             frame.save(folder.join(format!("{seed}-drone{shot}.png")))?;
+            let marked = marked(frame, &spotter.sightings(&town, &day, &camera, &pose));
+            marked.save(folder.join(format!("{seed}-truth{shot}.png")))?;
         }
     }
     Ok(())
+}
+
+/// Draws what the truth says: a cross where an operator would click, a box around what is visible.
+fn marked(mut frame: RgbImage, seen: &[Sighting]) -> RgbImage {
+    let mut dot = |x: f64, y: f64, rgb: [u8; 3]| {
+        if x >= 0.0 && y >= 0.0 && x < f64::from(frame.width()) && y < f64::from(frame.height()) {
+            frame.put_pixel(x as u32, y as u32, Rgb(rgb));
+        }
+    };
+    for sighting in seen {
+        for k in -6..=6 {
+            dot(sighting.click.x + f64::from(k), sighting.click.y, [255, 0, 0]);
+            dot(sighting.click.x, sighting.click.y + f64::from(k), [255, 0, 0]);
+        }
+        let [left, top, right, bottom] = sighting.bounds_px;
+        for k in 0..=400 {
+            let (x, y) = (left + (right - left) * f64::from(k) / 400.0, top + (bottom - top) * f64::from(k) / 400.0);
+            [top, bottom].iter().for_each(|&edge| dot(x, edge, [255, 255, 0]));
+            [left, right].iter().for_each(|&edge| dot(edge, y, [255, 255, 0]));
+        }
+    }
+    frame
 }

@@ -248,8 +248,6 @@ fn church(draft: &mut Draft, yard: &Yard) {
     let looks = [(Finish::Tiles, roof), (Finish::Plain, wall)];
     let nave = Wing { pitch: 1.1, ..draft.wing(place, (24.0, 11.0), 8.0, Roof::Gable, looks) };
     let arm = Wing { place: place.moved(5.0, 0.0, FRAC_PI_2), width: 19.0, depth: 8.0, ..nave };
-    draft.building(ObjectKind::Church, &[nave]);
-    arm.add(&mut draft.builder);
     let tower = Wing {
         place: place.moved(-13.0, 0.0, 0.0),
         width: 6.0,
@@ -259,7 +257,20 @@ fn church(draft: &mut Draft, yard: &Yard) {
         pitch: 2.2,
         ..nave
     };
-    tower.add(&mut draft.builder);
+    // One half of the outline, mirrored for the other.
+    let half = [
+        (-16.45, 3.45),
+        (-12.45, 3.45),
+        (-12.45, 5.95),
+        (0.55, 5.95),
+        (0.55, 9.95),
+        (9.45, 9.95),
+        (9.45, 5.95),
+        (12.45, 5.95),
+    ];
+    let lower = half.iter().map(|&(x, y)| place.point(x, -y));
+    let outline = lower.chain(half.iter().rev().map(|&(x, y)| place.point(x, y))).collect();
+    draft.building_with(ObjectKind::Church, outline, &[nave, arm, tower]);
     draft.kept_clear.push((place.at, 20.0));
 }
 

@@ -56,10 +56,10 @@ impl Dice {
         radius * (std::f64::consts::TAU * self.0.random::<f64>()).cos()
     }
 
-    /// A colour moved at random: brightness by up to `spread` (a fraction), each channel by a third of it.
+    /// A colour moved at random: brightness by up to `spread` (a fraction), each channel by a tenth of it.
     pub(crate) fn shade(&mut self, rgb: [f32; 3], spread: f32) -> [f32; 3] {
         let gain = 1.0 + self.range(-spread, spread);
-        rgb.map(|channel| (channel * (gain + self.range(-spread, spread) / 3.0)).clamp(0.0, 255.0))
+        rgb.map(|channel| (channel * (gain + self.range(-spread, spread) / 10.0)).clamp(0.0, 255.0))
     }
 
     /// Any number.

@@ -94,6 +94,11 @@ impl<'a> Draft<'a> {
             [one] => one.roof_outline(),
             _ => union_outline(wings),
         };
+        self.building_with(kind, footprint, wings);
+    }
+
+    /// The same with a footprint that the wings alone do not say.
+    pub(crate) fn building_with(&mut self, kind: ObjectKind, footprint: Vec<[f32; 2]>, wings: &[Wing]) {
         let at = wings[0].place.at;
         let ground = self.relief.height(at[0], at[1]);
         let height = wings.iter().map(Wing::top).fold(f32::MIN, f32::max) - ground;

@@ -1,6 +1,7 @@
 //! Colouring a run of ground pixels at once. Most of a picture is ground, so this is where a frame's time goes: the
 //! arithmetic runs over arrays, which the compiler turns into vector instructions, and only the look-ups go one by one.
 
+use crate::mesh::dot;
 use crate::noise::whole;
 use crate::project::{Projection, RUN_PX, Run};
 use crate::shade::Shader;
@@ -56,7 +57,11 @@ impl<P: Projection> Shader<'_, P> {
         }
         let sun = self.day.sun;
         let zero = [0.0; RUN_PX];
-        let mut meets = Meets { east: zero, north: zero, up: zero, facing: zero, distance: zero, footprint: zero };
+        let mut facing = zero;
+        for k in 0..RUN_PX {
+            facing[k] = dot(self.town.relief.soft_normals[triangles[k] as usize / 2], sun);
+        }
+        let mut meets = Meets { east: zero, north: zero, up: zero, facing, distance: zero, footprint: zero };
         let per_t = self.view.metres_per_px(1.0);
         let fixed = self.view.metres_per_px(0.0);
         let (per_t, inverse) = (per_t - fixed, 1.0 / run.length);
@@ -77,7 +82,6 @@ impl<P: Projection> Shader<'_, P> {
             meets.east[k] = x0 + t * dx;
             meets.north[k] = y0 + t * dy;
             meets.up[k] = z0 + t * dz;
-            meets.facing[k] = a[k] * sun[0] + b[k] * sun[1] + c[k] * sun[2];
             meets.distance[k] = t * run.length;
             meets.footprint[k] = (fixed + per_t * t) / (-down * inverse).max(0.08).sqrt();
         }

@@ -34,7 +34,9 @@ struct Level {
 impl GroundTexture {
     /// Paints `paints` (sorted by layer) over a ground of material `base`.
     pub(crate) fn new(half_m: f32, texel_m: f32, base: &Material, paints: &[Paint]) -> GroundTexture {
-        let side = (2.0 * half_m / texel_m).round() as usize;
+        // Whole blocks, also in the smaller copies.
+        let side = (2.0 * half_m / texel_m / 128.0).ceil() as usize * 128;
+        let half_m = side as f32 * texel_m / 2.0;
         let bounds: Vec<(f32, f32)> = paints.iter().map(|paint| rows_of(&paint.outline, half_m, texel_m)).collect();
         let mut texels = vec![[0u8; 4]; side * side];
         texels.par_chunks_mut(side * BAND_ROWS).enumerate().for_each(|(band, texels)| {
@@ -187,13 +189,11 @@ impl Brush {
         }
         let noise = Noise::get();
         let mut covered = 0.0;
-        for x in from..to {
-            covered += self.coverage[x];
-            self.coverage[x] = 0.0;
+        for (x, texel) in line.iter_mut().enumerate().take(to).skip(from) {
+            covered += std::mem::take(&mut self.coverage[x]);
             let share = covered.min(1.0) * material.opacity;
             if share > 0.01 {
                 let colour = material.at(noise, self.texel_m, x as i32, -row);
-                let texel = &mut line[x];
                 let mixed = |c: usize| {
                     let below = f32::from(texel[c]);
                     (below + (colour[c] - below) * share + 0.5) as u8

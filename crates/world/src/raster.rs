@@ -76,7 +76,8 @@ impl Visible {
         self.ids.resize(self.width * self.height, 0);
         let (width, triangles, balls) = (self.width, &self.triangles, &self.balls);
         let rows = self.height.div_ceil(rayon::current_num_threads()).max(BAND_ROWS_MIN);
-        let bands = self.depth.par_chunks_mut(width * rows).zip(self.ids.par_chunks_mut(width * rows));
+        let band_px = (width * rows).max(1);
+        let bands = self.depth.par_chunks_mut(band_px).zip(self.ids.par_chunks_mut(band_px));
         bands.enumerate().for_each(|(band, (depth, ids))| {
             let mut target = Band { width, first_row: (band * rows) as i32, depth, ids };
             triangles.iter().for_each(|triangle| target.triangle(triangle));

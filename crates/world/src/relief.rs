@@ -18,6 +18,8 @@ pub struct Relief {
     pub(crate) heights: Vec<f32>,
     /// Unit normal and distance of the plane of each triangle: two a cell, south-east half first.
     pub(crate) planes: Vec<([f32; 3], f32)>,
+    /// Normals for the light, one a cell: of the land smoothed over some cells, so that no facet shows.
+    pub(crate) soft_normals: Vec<[f32; 3]>,
     pub(crate) patches: Vec<Patch>,
 }
 
@@ -55,7 +57,8 @@ impl Relief {
             }
         }
         let (planes, patches) = (planes(&lines, &heights), patches(&lines, &heights));
-        Relief { lines, heights, planes, patches }
+        let soft_normals = soft_normals(&lines, &heights);
+        Relief { lines, heights, planes, soft_normals, patches }
     }
 
     /// Ground height above the origin, metres; the edge continues flat.
@@ -117,6 +120,27 @@ fn planes(lines: &[f32], heights: &[f32]) -> Vec<([f32; 3], f32)> {
         }
     }
     planes
+}
+
+/// From heights three cells to either side: wider than a river bank.
+fn soft_normals(lines: &[f32], heights: &[f32]) -> Vec<[f32; 3]> {
+    const REACH: usize = 3;
+    let side = lines.len();
+    let mean = |columns: (usize, usize), rows: (usize, usize)| {
+        let mut sum = 0.0;
+        for j in rows.0..=rows.1 {
+            sum += heights[j * side + columns.0..=j * side + columns.1].iter().sum::<f32>();
+        }
+        sum / ((columns.1 - columns.0 + 1) * (rows.1 - rows.0 + 1)) as f32
+    };
+    let around = |k: usize| (k.saturating_sub(REACH), (k + 1 + REACH).min(side - 1));
+    let normal = |(j, i): (usize, usize)| {
+        let ((west, east), (south, north)) = (around(i), around(j));
+        let rise_e = mean((east, east), (south, north)) - mean((west, west), (south, north));
+        let rise_n = mean((west, east), (north, north)) - mean((west, east), (south, south));
+        unit([-rise_e / (lines[east] - lines[west]), -rise_n / (lines[north] - lines[south]), 1.0])
+    };
+    (0..side).flat_map(|j| (0..side).map(move |i| (j, i))).map(normal).collect()
 }
 
 fn patches(lines: &[f32], heights: &[f32]) -> Vec<Patch> {

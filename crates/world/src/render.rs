@@ -142,6 +142,17 @@ pub fn drone(town: &Town, day: &Day, camera: &Camera, pose: &Pose, look: &DroneL
     Renderer::default().drone(town, day, camera, pose, look)
 }
 
+/// A piece of ground as a square picture.
+struct Area {
+    /// ENU of the top-left corner at height 0.
+    corner: [f32; 2],
+    /// ENU steps of one column and one row.
+    steps: [[f32; 2]; 2],
+    px: u32,
+    /// Varies the noise from one piece to the next.
+    key: u64,
+}
+
 /// Renders pictures one after another into buffers it keeps.
 #[derive(Default)]
 pub struct Renderer {
@@ -155,6 +166,9 @@ impl Renderer {
     pub fn drone(&mut self, town: &Town, day: &Day, camera: &Camera, pose: &Pose, look: &DroneLook) -> RgbImage {
         let view = Perspective::new(town, camera, pose);
         let (width, height) = view.size();
+        if width == 0 || height == 0 {
+            return RgbImage::new(camera.width_px, camera.height_px);
+        }
         let developer = Developer::new(width, height, look);
         let mut bytes = vec![0u8; width * height * 3];
         if look.motion_px == [0.0; 2] {
@@ -193,7 +207,8 @@ impl Renderer {
         let south_west = corner(bounds.south_deg, bounds.west_deg);
         let step = |to: [f32; 2]| [(to[0] - north_west[0]) / px as f32, (to[1] - north_west[1]) / px as f32];
         let key = mix(u64::from(tile.x) << 32 | u64::from(tile.y));
-        self.overhead(town, day, look, north_west, [step(north_east), step(south_west)], px, key)
+        let area = Area { corner: north_west, steps: [step(north_east), step(south_west)], px, key };
+        self.overhead(town, day, look, &area)
     }
 
     /// A square of `px` pixels of `gsd_m` metres about an ENU point, north up.
@@ -209,21 +224,12 @@ impl Renderer {
         let half = gsd_m * f64::from(px) / 2.0;
         let corner = [(centre_enu[0] - half) as f32, (centre_enu[1] + half) as f32];
         let gsd = gsd_m as f32;
-        self.overhead(town, day, look, corner, [[gsd, 0.0], [0.0, -gsd]], px, 0)
+        self.overhead(town, day, look, &Area { corner, steps: [[gsd, 0.0], [0.0, -gsd]], px, key: 0 })
     }
 
     /// Renders with a margin, for the blur must not see the edge.
-    #[allow(clippy::too_many_arguments)]
-    fn overhead(
-        &mut self,
-        town: &Town,
-        day: &Day,
-        look: &SatelliteLook,
-        corner: [f32; 2],
-        steps: [[f32; 2]; 2],
-        px: u32,
-        key: u64,
-    ) -> RgbImage {
+    fn overhead(&mut self, town: &Town, day: &Day, look: &SatelliteLook, area: &Area) -> RgbImage {
+        let Area { corner, steps, px, key } = *area;
         let gsd = steps[0][0].hypot(steps[0][1]);
         let sigma_px = look.blur_m / gsd;
         let margin = (3.0 * sigma_px).ceil().clamp(1.0, 12.0) as usize;

@@ -121,17 +121,17 @@ impl<P: Projection> Shader<'_, P> {
                 let row = (v / 0.36).floor();
                 let tile = noise.grain((s * 3.2 + row * 0.5) as i32 + x, row as i32 + y);
                 let shade = part(v / 0.36) - 0.5;
-                1.0 + 0.12 * mottle + fine(3.0) * (0.14 * tile + 0.16 * shade)
+                1.0 + 0.12 * mottle + fine(5.0) * (0.14 * tile + 0.16 * shade)
             }
             Finish::Metal => {
                 let rib = if part(s / 0.9) < 0.14 { -0.14 } else { 0.02 };
                 let sheet = noise.grain((s / 5.4).floor() as i32 + x, (v / 9.0).floor() as i32 + y);
-                1.0 + 0.07 * mottle + 0.05 * sheet + fine(1.6) * rib
+                1.0 + 0.07 * mottle + 0.05 * sheet + fine(3.6) * rib
             }
             Finish::Felt => {
                 let grain = noise.grain((s * 8.0) as i32 + x, (v * 8.0) as i32 + y);
                 let strip = if part(s / 4.0) < 0.05 { -0.07 } else { 0.0 };
-                1.0 + 0.17 * mottle + fine(5.0) * 0.07 * grain + fine(2.0) * strip
+                1.0 + 0.12 * mottle + fine(5.0) * 0.07 * grain + fine(3.0) * strip
             }
             Finish::Plain | Finish::Windows { .. } => 1.0 + 0.07 * mottle,
             Finish::Glass => 1.0 + fine(1.4) * if part(s / 1.0) < 0.06 || part(v / 1.65) < 0.05 { 0.5 } else { 0.0 },

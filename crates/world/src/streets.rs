@@ -145,10 +145,10 @@ impl Plan {
                 i = end;
             }
         }
-        for j in 1..rows.len() - 1 {
+        for (j, row) in rows.iter().enumerate().take(rows.len() - 1).skip(1) {
             for i in 0..columns.len() - 1 {
-                if rows[j].arterial || in_town(self, i, j) || in_town(self, i, j - 1) {
-                    self.push(rows[j], true, columns[i], columns[i + 1], false);
+                if row.arterial || in_town(self, i, j) || in_town(self, i, j - 1) {
+                    self.push(*row, true, columns[i], columns[i + 1], false);
                 }
             }
         }

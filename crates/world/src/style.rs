@@ -129,11 +129,12 @@ fn streets(dice: &mut Dice) -> Streets {
         1 => River::Natural { width_m: dice.range(22.0, 42.0) },
         _ => River::Canal { width_m: dice.range(14.0, 24.0) },
     };
+    let wobble_length_m = dice.range(330.0, 900.0);
     Streets {
         turn_rad: dice.range(0.0, std::f32::consts::TAU),
         bend_per_m: if dice.chance(0.5) { bend_per_m } else { -bend_per_m },
-        wobble_m: dice.range(0.0, 34.0),
-        wobble_length_m: dice.range(450.0, 900.0),
+        wobble_m: wobble_length_m * dice.range(0.0, 0.045),
+        wobble_length_m,
         block_long_m: (dice.range(85.0, 120.0), dice.range(130.0, 190.0)),
         block_short_m: (narrow, narrow + dice.range(10.0, 35.0)),
         street_m: dice.range(6.0, 9.5),
@@ -262,8 +263,8 @@ fn palette(region: Region) -> Palette {
             ..common
         },
         Region::Tropical => Palette {
-            grass: [[88., 122., 52.], [118., 132., 66.]],
-            wild: [[76., 112., 48.], [126., 122., 68.]],
+            grass: [[90., 114., 58.], [118., 126., 72.]],
+            wild: [[80., 106., 54.], [124., 118., 70.]],
             soil: [160., 102., 70.],
             water: [86., 96., 72.],
             roofs: vec![
