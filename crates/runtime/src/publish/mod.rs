@@ -20,3 +20,6 @@ pub use error::PublishError;
 pub use ndjson::{NdjsonConfig, NdjsonSink};
 pub use prompt_port::{ActorPromptPort, PromptPort};
 pub use sink::{Numbered, Sink, SinkCounts, SinkStage};
+
+#[cfg(test)]
+mod tests;

@@ -12,14 +12,19 @@ mod link;
 mod log;
 mod log_player;
 mod mavlink;
+mod pose_config;
 mod position_gate;
 mod row;
 
 pub use boot_clock::{BootClock, BootClockJump, Mapped};
-pub use buffer::{FieldOfView, Mount, NoPose, PoseAt, PoseBuffer, PoseConfig, Rejected, RejectedCounts};
+pub use buffer::{FieldOfView, NoPose, PoseAt, PoseBuffer, Rejected, RejectedCounts};
 pub use error::TelemetryError;
 pub use link::{Link, LinkCounts, LinkReader, Received, Signing};
 pub use log::{LogReader, LogWriter};
 pub use log_player::LogPlayer;
 pub use mavlink::{MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
+pub use pose_config::{Mount, PoseConfig};
 pub use position_gate::{PositionGate, Suspicion};
+
+#[cfg(test)]
+mod tests;

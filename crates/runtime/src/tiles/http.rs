@@ -159,7 +159,9 @@ impl HttpTiles {
     }
 
     fn fetched(&self, tile: TileId) -> Result<EncodedTile, TileError> {
-        if let Err(wait) = self.breaker().ask(self.clock.now()) {
+        // Bound first: in the scrutinee the lock would be held through the branch, which asks for it again.
+        let asked = self.breaker().ask(self.clock.now());
+        if let Err(wait) = asked {
             let (store, failures) = (self.info.name.clone(), self.failures_in_a_row());
             return Err(TileError::LeftAlone { tile, store, failures, wait_s: wait.as_secs_f64() });
         }

@@ -100,3 +100,6 @@ pub struct TilePicture {
     /// The date of the imagery, where it is known.
     pub date: Option<Arc<str>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ use super::{EncodedTile, MbTilesWriter, TileError, TileSource, decode};
 
 /// The most tiles of one pack: 1000 x 1000 tiles are 77 km square at zoom 19.
 const TILES_MAX: u64 = 1_000_000;
+/// An area that ends on the border of a tile, to within this (0.1 mm), does not touch the next one.
+const EDGE_DEG: f64 = 1e-9;
 /// Tiles written in one transaction: what is lost when the power goes.
 const BATCH: usize = 64;
 
@@ -43,7 +45,8 @@ pub struct PackReport {
 
 /// Lists the tiles that touch `bounds` at `zoom`, row by row from the north-west.
 pub fn tiles_in(bounds: &TileBounds, zoom: u8) -> Result<Vec<TileId>, String> {
-    if !(bounds.west_deg < bounds.east_deg && bounds.south_deg < bounds.north_deg) {
+    let is_on_earth = bounds.west_deg >= -180.0 && bounds.east_deg <= 180.0;
+    if !(is_on_earth && bounds.west_deg < bounds.east_deg && bounds.south_deg < bounds.north_deg) {
         return Err("bounds are west,south,east,north with west < east and south < north; \
                     an area across the antimeridian is packed in two runs into one file"
             .to_owned());
@@ -51,19 +54,13 @@ pub fn tiles_in(bounds: &TileBounds, zoom: u8) -> Result<Vec<TileId>, String> {
     if zoom > 24 {
         return Err(format!("zoom {zoom} is beyond 24: no imagery is that fine"));
     }
-    let corner = |lat: f64, lon: f64| LatLon::new(lat, lon).map_err(|error| error.to_string());
-    let north_west = TileId::containing(corner(bounds.north_deg, bounds.west_deg)?, zoom);
-    // A longitude of 180 would wrap to -180, the first column.
-    let mut south_east = TileId::containing(corner(bounds.south_deg, bounds.east_deg.min(180.0 - 1e-9))?, zoom);
-    // An edge that lies on the border between two tiles touches the next one with no area.
-    let edge = south_east.bounds();
-    if bounds.east_deg <= edge.west_deg && south_east.x > north_west.x {
-        south_east.x -= 1;
-    }
-    if bounds.south_deg >= edge.north_deg && south_east.y > north_west.y {
-        south_east.y -= 1;
-    }
-    let (columns, rows) = (south_east.x - north_west.x + 1, south_east.y - north_west.y + 1);
+    let corner = |lat: f64, lon: f64| {
+        LatLon::new(lat, lon).map(|at| TileId::containing(at, zoom)).map_err(|error| error.to_string())
+    };
+    let north_west = corner(bounds.north_deg - EDGE_DEG, bounds.west_deg + EDGE_DEG)?;
+    let south_east = corner(bounds.south_deg + EDGE_DEG, bounds.east_deg - EDGE_DEG)?;
+    let (columns, rows) =
+        (south_east.x.saturating_sub(north_west.x) + 1, south_east.y.saturating_sub(north_west.y) + 1);
     let count = u64::from(columns) * u64::from(rows);
     if count > TILES_MAX {
         return Err(format!("the area has {count} tiles at zoom {zoom}; at most {TILES_MAX} go into one pack"));
