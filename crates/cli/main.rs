@@ -5,6 +5,7 @@ mod inspect;
 mod locate;
 mod run;
 mod sim;
+mod tiles;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Command {
     Sim(sim::Args),
     /// Finds the object under a click of one still image on another.
     Locate(locate::Args),
+    /// Makes the map of a flight before the flight.
+    Tiles(tiles::Args),
     /// Says what an engine package is and whether it is whole.
     Inspect(inspect::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Sim(args) => sim::run(args),
         Command::Locate(args) => locate::run(args),
+        Command::Tiles(args) => tiles::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
     report(result.map(|()| ExitCode::SUCCESS))
