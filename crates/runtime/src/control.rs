@@ -14,6 +14,6 @@ pub mod service;
 pub use backoff::Backoff;
 pub use conductor::{Conductor, ConductorParts, Ending, Shutdown, Tick};
 pub use health::{Health, HealthBoard, Level, PartHealth, PartReporter};
-pub use metrics::{Count, Gauge, Latency, Metrics, StageMetrics};
+pub use metrics::{Count, Gauge, Latency, Metrics, StageMetrics, resident_mb};
 pub use post::{StageFactory, StageSpec};
 pub use service::{Notify, Systemd};

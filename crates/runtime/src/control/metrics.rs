@@ -104,6 +104,9 @@ impl Metrics {
     /// Writes everything in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        if let Some(resident_mb) = resident_mb() {
+            self.gauge("rss_mb").set(resident_mb);
+        }
         // The encoder fails only on families that are empty or malformed, and ours are fixed.
         if let Err(error) = TextEncoder::new().encode_utf8(&self.families.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics not encoded");
@@ -142,6 +145,14 @@ impl Latency {
     }
 }
 
+/// Returns the memory of the process that is in RAM, MiB, as the kernel counts it; none on a system without `/proc`.
+pub fn resident_mb() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     let family = IntCounterVec::new(Opts::new(name, help), labels).expect("the name and labels are constants");
     registry.register(Box::new(family.clone())).expect("each family is registered once");
@@ -173,13 +184,13 @@ mod tests {
         metrics.stage("locate").steps.inc();
         metrics.drops("frames", "superseded").inc_by(3);
         metrics.latency("capture_to_publish").observe(Duration::from_millis(40));
-        metrics.gauge("rss_mb").set(12.5);
+        metrics.gauge("telemetry_age_s").set(12.5);
         let text = metrics.text();
         for line in [
             "smgeo_stage_steps_total{stage=\"locate\"} 1",
             "smgeo_drops_total{cause=\"superseded\",edge=\"frames\"} 3",
             "smgeo_latency_seconds_bucket{span=\"capture_to_publish\",le=\"0.05\"} 1",
-            "smgeo_value{name=\"rss_mb\"} 12.5",
+            "smgeo_value{name=\"telemetry_age_s\"} 12.5",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -128,6 +128,7 @@ impl WebServer {
         let listener = TcpListener::bind(asked).map_err(|source| WebError::listening(asked, source))?;
         let listen = listener.local_addr().map_err(|source| WebError::listening(asked, source))?;
         actix_rt::spawn(parts.track_board.clone().keep(parts.tracks.subscribe(), parts.prompt_set.clone()));
+        actix_rt::spawn(parts.frames.clone().note_all_shown(parts.units.subscribe()));
         actix_rt::spawn(parts.heat.clone().forget_deleted(parts.prompt_set.clone()));
         let connections_max = parts.config.connections_max.div_ceil(WORKERS);
         let (data, room) = (web::Data::new(parts), Room::default());

@@ -17,12 +17,3 @@ pub trait TileServer: Send + Sync {
     /// Returns a tile, none if the store has none there, or a sentence that says what is wrong with it.
     fn tile_bytes(&self, tile: TileId) -> Result<Option<ServedTile>, String>;
 }
-
-/// Serves no tile: a machine without a map still shows its video.
-pub struct NoTiles;
-
-impl TileServer for NoTiles {
-    fn tile_bytes(&self, _: TileId) -> Result<Option<ServedTile>, String> {
-        Ok(None)
-    }
-}

@@ -41,17 +41,27 @@ impl Answer {
     }
 }
 
-/// Sends bytes as they are and reads until the server closes.
+/// Sends bytes as they are and reads one answer.
 pub async fn raw(address: &str, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    // A server that refuses may reset the connection after its answer.
-    let _ = timeout(WAIT_MAX, stream.read_to_end(&mut answer)).await.expect("the server closes");
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head, body: answer[end + 4..].to_vec() }
+    let (mut read, mut buffer) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        // A server that refuses may reset the connection after its answer.
+        let got = timeout(WAIT_MAX, stream.read(&mut buffer)).await.expect("an answer comes").unwrap_or(0);
+        read.extend_from_slice(&buffer[..got]);
+        let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") else {
+            assert!(got > 0, "the connection ended within a head: {:?}", String::from_utf8_lossy(&read));
+            continue;
+        };
+        let head = String::from_utf8_lossy(&read[..end]).into_owned();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let answer = Answer { status, head, body: read[end + 4..].to_vec() };
+        let length: Option<usize> = answer.header("content-length").and_then(|length| length.parse().ok());
+        if got == 0 || length.is_some_and(|length| answer.body.len() >= length) {
+            return answer;
+        }
+    }
 }
 
 /// Sends a request with headers of the test's choice.

@@ -44,6 +44,7 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
 
     video_moves_and_every_picture_has_the_id_of_its_frame(&mut tab).await;
     a_click_means_the_frame_that_was_shown_and_its_track_appears_at_the_right_place(&mut tab, &server).await;
+    the_pages_own_arithmetic_holds(&mut tab).await;
     keyboard_and_touch_follow_too(&mut tab, &server).await;
     the_map_shows_tiles_the_drone_and_the_targets(&mut tab, &server).await;
     a_target_is_moved_and_deleted_from_its_card(&mut tab, &server).await;
@@ -82,8 +83,26 @@ async fn a_click_means_the_frame_that_was_shown_and_its_track_appears_at_the_rig
     assert_eq!(json!([prompt.frame.0, (prompt.frame.0 - FIRST) % PICTURES]), pressed);
     let [lat_deg, lon_deg] = place_of(prompt.click.x, prompt.click.y);
     let place = format!("{lat_deg:.6}, {lon_deg:.6}");
-    assert_eq!(tab.eval("document.querySelector('.target .place').textContent").await, json!(place));
+    tab.until(&format!("document.querySelector('.target .place').textContent === '{place}'"), TRACK_MAX).await;
     assert_eq!(tab.eval("document.querySelector('.target .ce90').textContent").await, json!("3.2 m"));
+}
+
+async fn the_pages_own_arithmetic_holds(tab: &mut Tab) {
+    // Two seconds between the daemon's words, three on the way: the second message is one second late.
+    let late = "(async () => { const { DaemonClock } = await import('/clock.js'); let now = 1000; \
+        const clock = new DaemonClock(() => now); const unheard = clock.ageMs(0); clock.heard(5e6); \
+        now = 4000; clock.heard(7e6); return [unheard === Infinity, clock.ageMs(7e6)]; })()";
+    assert_eq!(tab.eval(late).await, json!([true, 1000]));
+    // 2.146 sigma to the north and to the east hold 90 %.
+    let extent = "(async () => { const { ellipseRing } = await import('/geo.js'); \
+        const ring = ellipseRing(8, 0, [100, 0, 25]); const most = (axis, from) => \
+        Math.round(Math.max(...ring.map((point) => point[axis] - from)) * 111320 * 10) / 10; \
+        return [most(1, 0), most(0, 8)]; })()";
+    assert_eq!(tab.eval(extent).await, json!([21.5, 10.7]));
+    let codec = "(async () => { const { codecOf } = await import('/h264.js'); return [ \
+        codecOf(new Uint8Array([0, 0, 0, 1, 9, 16, 0, 0, 1, 0x67, 0x4d, 0x40, 0x1e, 0xd9])), \
+        codecOf(new Uint8Array([0, 0, 1, 0x41, 1, 2, 3, 4])), codecOf(new Uint8Array([])) ]; })()";
+    assert_eq!(tab.eval(codec).await, json!(["avc1.4d401e", null, null]));
 }
 
 async fn keyboard_and_touch_follow_too(tab: &mut Tab, server: &Harness) {

@@ -69,8 +69,10 @@ export class TargetList {
     card.querySelector('.show').disabled = !position;
   }
 
+  /** Brings a card into sight where the list scrolls by itself; the page is never moved away from the video. */
   focus(id) {
-    this.cards.get(id)?.scrollIntoView({ block: 'nearest' });
+    const card = this.cards.get(id);
+    if (card && this.list.scrollHeight > this.list.clientHeight) this.list.scrollTop = card.offsetTop;
   }
 }
 
