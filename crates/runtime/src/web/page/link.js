@@ -4,6 +4,7 @@ const WAIT_MIN_MS = 250;
 const WAIT_MAX_MS = 5_000;
 /** The state comes four times a second; so long without a word is a dead connection. */
 const SILENCE_MAX_MS = 3_000;
+const WATCH_EVERY_MS = 500;
 /** A request that has no answer by then has none. */
 const ANSWER_MAX_MS = 4_000;
 
@@ -20,7 +21,8 @@ export class Link extends EventTarget {
     this.nextId = 1;
     this.heardAt = -Infinity;
     this.connect();
-    setInterval(() => this.watch(), 500);
+    this.watchedAt = performance.now();
+    setInterval(() => this.watch(), WATCH_EVERY_MS);
   }
 
   connect() {
@@ -37,9 +39,13 @@ export class Link extends EventTarget {
     };
   }
 
-  /** A connection may be dead without being closed: then it is given up. */
+  /** A connection may be dead without being closed: then it is given up. A page that was itself asleep cannot tell. */
   watch() {
-    const quietMs = performance.now() - Math.max(this.heardAt, this.openedAt);
+    const now = performance.now();
+    const asleep = now - this.watchedAt > 2 * WATCH_EVERY_MS;
+    this.watchedAt = now;
+    if (asleep) return;
+    const quietMs = now - Math.max(this.heardAt, this.openedAt);
     if (this.socket.readyState === WebSocket.OPEN && quietMs > SILENCE_MAX_MS) {
       const dead = this.socket;
       dead.onmessage = null;

@@ -10,6 +10,8 @@ const POSE_STALE_MS = 2_000;
 /** A heat map older than this is taken away: the search may be elsewhere by now. */
 const HEAT_STALE_MS = 3_000;
 const HEAT_EVERY_MS = 1_000;
+/** The camera's view may leave the middle by so much before the map follows. */
+const FOLLOW_STEP_PX = 24;
 const EMPTY = { type: 'FeatureCollection', features: [] };
 const COLOUR = ['match', ['get', 'state'], ...Object.entries(STATE_COLOURS).flat(), STATE_COLOURS.stale];
 
@@ -30,6 +32,7 @@ export class TargetMap {
     this.markers = new Map();
     this.following = true;
     this.heatTarget = null;
+    this.drawn = new Map();
   }
 
   /** Makes the map, once the imagery is known. Throws where the browser has no WebGL. */
@@ -79,7 +82,7 @@ export class TargetMap {
     if (pose) this.showDrone(pose, stale);
     const ring = pose?.footprint.length > 2 ? [...pose.footprint, pose.footprint[0]] : null;
     const feature = ring && { type: 'Feature', properties: { stale }, geometry: { type: 'Polygon', coordinates: [ring] } };
-    this.map.getSource('footprint').setData(feature ?? EMPTY);
+    this.put('footprint', feature ?? EMPTY);
     if (this.following && pose && !stale) this.followView(pose, ring);
   }
 
@@ -90,11 +93,26 @@ export class TargetMap {
     const [west, east] = [Math.min(...lons), Math.max(...lons)];
     const [south, north] = [Math.min(...lats), Math.max(...lats)];
     if (this.framed) {
-      this.map.easeTo({ center: [(west + east) / 2, (south + north) / 2], duration: 240 });
+      this.centreOn([(west + east) / 2, (south + north) / 2]);
       return;
     }
     this.framed = true;
     this.map.fitBounds([west, south, east, north], { padding: 60, maxZoom: 18, animate: false });
+  }
+
+  /** Moves the map in steps: an animation would draw all the time, and a machine without a GPU has better things to do. */
+  centreOn(center) {
+    const { x, y } = this.map.project(center);
+    const { clientWidth, clientHeight } = this.map.getContainer();
+    if (Math.hypot(x - clientWidth / 2, y - clientHeight / 2) > FOLLOW_STEP_PX) this.map.jumpTo({ center });
+  }
+
+  /** Hands shapes to the map where they have changed; each change is a repaint. */
+  put(source, data) {
+    const text = JSON.stringify(data);
+    if (this.drawn.get(source) === text) return;
+    this.drawn.set(source, text);
+    this.map.getSource(source).setData(data);
   }
 
   showDrone(pose, stale) {
@@ -125,7 +143,7 @@ export class TargetMap {
       this.mark(target);
     }
     for (const [name, features] of [['boxes', boxes], ['ellipses', ellipses], ['trails', trails]]) {
-      this.map.getSource(name).setData({ type: 'FeatureCollection', features });
+      this.put(name, { type: 'FeatureCollection', features });
     }
   }
 
