@@ -214,9 +214,12 @@ fn a_full_disk_costs_counted_records_and_writing_goes_on_when_there_is_room() {
     assert_eq!(records(&file).iter().map(|record| record.sequence).collect::<Vec<_>>(), [3, 4]);
 }
 
+/// A point of the picture, and how long ago the picture was shown.
+type Click = ([f64; 2], Duration);
+
 #[derive(Clone, Default)]
 struct Clicks {
-    taken: Arc<Mutex<Vec<([f64; 2], Duration)>>>,
+    taken: Arc<Mutex<Vec<Click>>>,
     stopped: Arc<Mutex<Vec<TargetId>>>,
 }
 
@@ -544,4 +547,31 @@ fn pymavlink_tells_telemetry_clicks_and_hears_where_the_target_is() {
     assert!((pose.pose.position.at.lat_deg() - 25.1972).abs() < 1e-6);
     let view = buffer.field_of_view_at(buffer.newest().unwrap()).unwrap();
     assert!((view.horizontal_rad.to_degrees() - 63.7).abs() < 1e-4);
+}
+
+#[test]
+fn the_python_example_prints_what_is_published() {
+    if !has_python_with("zenoh") {
+        println!("skipped: the_python_example_prints_what_is_published needs python3 with eclipse-zenoh");
+        return;
+    }
+    let clock = SystemClock::shared();
+    let config = ZenohConfig { listen: vec![free_endpoint()], ..ZenohConfig::default() };
+    let sink = ZenohSink::open(&config, "uav1", clock.clone()).unwrap();
+    let (mut stage, tracks) = stage(sink, 16, &clock);
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/subscribe.py");
+    let reader = std::process::Command::new("python3")
+        .args([example, "--connect", &config.listen[0], "--drone", "uav1", "--seconds", "1"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let waiting = std::thread::spawn(move || reader.wait_with_output().unwrap());
+    while !waiting.is_finished() {
+        tracks.send(Arc::new(track(7, TrackState::Locked, clock.as_ref()))).unwrap();
+        stage.step().unwrap();
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    let output = waiting.join().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("smgeo/uav1/track/7") && printed.contains("47.120000 8.220000"), "{printed}");
 }
