@@ -1,11 +1,14 @@
 //! `smgeo inspect`: what an engine package is, whether it is whole, and how fast it runs here.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Serialize;
+use smgeo_engine::config::Precision;
+use smgeo_engine::gate::{self, GateReport};
+use smgeo_engine::pairs::PairSet;
 use smgeo_engine::{
     BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
 };
@@ -19,6 +22,10 @@ pub struct Args {
     /// Runs the conformance suite and measures the time of each step.
     #[arg(long)]
     run: bool,
+    /// Holds bf16 on OpenVINO against rten in f32 on the held-out pairs of this folder, and keeps the result in the
+    /// package: bf16 flies only after it has passed.
+    #[arg(long, value_name = "PAIRS")]
+    check_bf16: Option<PathBuf>,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -37,6 +44,7 @@ struct Report {
     manifest: Manifest,
     file_bytes: Vec<(String, u64)>,
     run: Option<Run>,
+    bf16: Option<GateReport>,
 }
 
 /// What running it showed.
@@ -63,20 +71,29 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let size = std::fs::metadata(&path).with_context(|| format!("looking at {}", path.display()))?;
         file_bytes.push((name.clone(), size.len()));
     }
-    let run = if args.run {
-        Some(measured(&package, &EngineConfig { backend: args.backend, threads: args.threads, ..Default::default() })?)
-    } else {
-        None
-    };
-    let report = Report { hash: package.hash().to_string(), manifest: package.manifest().clone(), file_bytes, run };
+    let config = EngineConfig { backend: args.backend, threads: args.threads, ..Default::default() };
+    let run = if args.run { Some(measured(&package, &config)?) } else { None };
+    let bf16 = args.check_bf16.as_ref().map(|pairs| check_bf16(&package, &config, pairs)).transpose()?;
+    let (hash, manifest) = (package.hash().to_string(), package.manifest().clone());
+    let report = Report { hash, manifest, file_bytes, run, bf16 };
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("{report}"),
     }
-    match &report.run {
-        Some(run) if !run.conforms => anyhow::bail!("the backend does not conform on this package"),
-        _ => Ok(()),
-    }
+    ensure!(report.run.is_none_or(|run| run.conforms), "the backend does not conform on this package");
+    ensure!(report.bf16.is_none_or(|bf16| bf16.passes()), "bf16 may not fly with this package");
+    Ok(())
+}
+
+fn check_bf16(package: &Package, config: &EngineConfig, pairs: &Path) -> anyhow::Result<GateReport> {
+    let set = PairSet::open(pairs).context("reading the pairs")?;
+    let trusted = EngineConfig { backend: BackendName::Rten, ..config.clone() };
+    let candidate = EngineConfig { backend: BackendName::OpenVino, precision: Precision::Bf16, ..config.clone() };
+    let mut trusted = trusted.build(package).context("starting rten")?;
+    let mut candidate = candidate.build_unchecked(package).context("starting OpenVINO")?;
+    let report = gate::check(package, trusted.as_mut(), candidate.as_mut(), &set)?;
+    report.keep(package)?;
+    Ok(report)
 }
 
 fn measured(package: &Package, config: &EngineConfig) -> anyhow::Result<Run> {
@@ -124,6 +141,9 @@ impl std::fmt::Display for Report {
         }
         for (title, table) in [("training", &manifest.training), ("metrics", &manifest.metrics)] {
             table.iter().try_for_each(|(key, value)| writeln!(f, "{title:<12} {key} = {value}"))?;
+        }
+        if let Some(bf16) = &self.bf16 {
+            write!(f, "{bf16}")?;
         }
         let Some(run) = &self.run else { return Ok(()) };
         writeln!(f, "engine       {}", run.engine)?;

@@ -81,21 +81,28 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    /// The backend, ready, with `package` loaded and run once. The choice and its reason are logged.
+    /// The backend, ready, with `package` loaded and run once. An arithmetic other than f32 needs a passing check of this
+    /// package, see [`gate`]. The choice and its reason are logged.
     pub fn build(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
+        let is_bf16 = self.precision == Precision::Bf16 && self.backend != BackendName::Rten;
+        if is_bf16 && !gate::is_admitted(package, "openvino", Precision::Bf16.name()) {
+            let folder = package.folder().display();
+            let problem = format!(
+                "there is no passing check of bf16 for the package {folder}; run `smgeo inspect {folder} --check-bf16 PAIRS` on held-out pairs, or choose precision = \"f32\""
+            );
+            return Err(EngineError::Setting(problem));
+        }
+        self.build_unchecked(package)
+    }
+
+    /// The backend without asking for a check of its arithmetic: for the check itself.
+    pub fn build_unchecked(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
         match (self.backend, self.precision) {
             (BackendName::Rten, Precision::Bf16) => {
                 let problem = "precision = \"bf16\" needs backend = \"openvino\"; rten computes in f32";
                 Err(EngineError::Setting(problem.into()))
             }
             (BackendName::Rten, Precision::F32) => self.rten(package),
-            (_, Precision::Bf16) if !gate::is_admitted(package, "openvino", Precision::Bf16.name()) => {
-                let problem = format!(
-                    "{} has no passing check of bf16 for this package; run `smgeo engine check` on held-out pairs, or choose precision = \"f32\"",
-                    package.folder().join(gate::CHECKS).display()
-                );
-                Err(EngineError::Setting(problem))
-            }
             (BackendName::OpenVino, _) | (BackendName::Auto, Precision::Bf16) => self.openvino(package),
             (BackendName::Auto, Precision::F32) => match self.openvino(package) {
                 Err(EngineError::LibraryMissing { library, remedy, .. }) => {

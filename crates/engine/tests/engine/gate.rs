@@ -73,7 +73,7 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     let admitted = || gate::is_admitted(&package, "openvino", "bf16");
     let config = EngineConfig { backend: BackendName::OpenVino, precision: Precision::Bf16, ..Default::default() };
     let error = config.build(&package).err().unwrap().to_string();
-    assert!(error.contains("no passing check of bf16") && error.contains("smgeo engine check"), "{error}");
+    assert!(error.contains("no passing check of bf16") && error.contains("--check-bf16"), "{error}");
 
     let hash = package.hash().to_string();
     report().keep(&package).unwrap();
