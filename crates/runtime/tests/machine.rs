@@ -130,7 +130,14 @@ fn camera() -> Camera {
 }
 
 /// Streams and tells until it is stopped.
-fn fly(field: Arc<Field>, server: RtspServer, vehicle: Vehicle, clock: SharedClock, start: smgeo_flow::Stamp, stop: StopToken) {
+fn fly(
+    field: Arc<Field>,
+    server: RtspServer,
+    vehicle: Vehicle,
+    clock: SharedClock,
+    start: smgeo_flow::Stamp,
+    stop: StopToken,
+) {
     let camera = camera();
     let sigma = PoseSigma { yaw_rad: 0.02, pitch_rad: 0.01, roll_rad: 0.01, horizontal_m: 1.0, vertical_m: 1.0 };
     for index in 0_u64.. {
@@ -217,7 +224,8 @@ async fn click(machine: &Machine, field: &Field, start: smgeo_flow::Stamp) -> Ve
         assert!(tokio::time::Instant::now() < patience, "no frame came: {:?}", machine.video.state.borrow());
         tokio::time::sleep(Duration::from_millis(100)).await;
         // Some sender reports must have come, so that the capture time is the sender's.
-        let Some(frame) = machine.frames.newest().filter(|frame| frame.captured.since(start) > Duration::from_secs(4)) else {
+        let Some(frame) = machine.frames.newest().filter(|frame| frame.captured.since(start) > Duration::from_secs(4))
+        else {
             continue;
         };
         let click = Pixel::new(f64::from(WIDTH_PX) / 2.0, f64::from(HEIGHT_PX) / 2.0);
