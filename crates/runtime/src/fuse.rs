@@ -219,10 +219,10 @@ impl Stage for Fuse {
 
     fn step(&mut self) -> Result<(), Fault> {
         self.follow_prompts();
-        if let Ok(evidence) = self.evidence.recv_timeout(POLL_INTERVAL) {
-            if let Some(target) = self.take_in(evidence) {
-                self.publish(target);
-            }
+        if let Ok(evidence) = self.evidence.recv_timeout(POLL_INTERVAL)
+            && let Some(target) = self.take_in(evidence)
+        {
+            self.publish(target);
         }
         self.publish_silent();
         Ok(())

@@ -106,7 +106,7 @@ pub struct GroundSource {
 
 enum Kind {
     Flat(Altitude<Msl>),
-    Model { store: MbTiles, zoom: u8 },
+    Model { store: Box<MbTiles>, zoom: u8 },
 }
 
 impl GroundSource {
@@ -122,7 +122,7 @@ impl GroundSource {
                 (Kind::Flat(Altitude::from_m(*height_m_msl)), *sigma_m)
             }
             Config::Terrarium { path, sigma_m } => {
-                let store = MbTiles::open(path, None)?;
+                let store = Box::new(MbTiles::open(path, None)?);
                 let zoom = store.info().zoom_max;
                 (Kind::Model { store, zoom }, *sigma_m)
             }
