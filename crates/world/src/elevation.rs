@@ -1,5 +1,6 @@
 //! The elevation of a town's ground as Terrarium tiles in an MBTiles file, the form in which web maps carry it: PNG, metres
-//! above mean sea level = 256 R + G + B / 256 - 32768. Beyond the town the ground goes on at the height of its edge.
+//! above mean sea level = 256 R + G + B / 256 - 32768. The relief reaches 6 km from the town;
+//! beyond it the ground is taken to be as high as the origin.
 
 use std::path::Path;
 
@@ -11,9 +12,6 @@ use smgeo_geo::{Geodetic, TILE_PX, Terrain, TileId, mercator};
 use crate::error::WorldError;
 use crate::tiles::{TilePlan, create, insert};
 use crate::town::Town;
-
-/// Just inside the edge of the town's relief, as part of its half side.
-const INSIDE: f64 = 0.999;
 
 /// Writes the tiles of `plan` into a new file; `progress` is told tiles done and tiles in all.
 pub fn write_elevation(
@@ -61,10 +59,8 @@ fn png(town: &Town, tile: TileId) -> Result<Vec<u8>, WorldError> {
 fn height_m_msl(town: &Town, at: smgeo_geo::LatLon, geoid_m: f64) -> f64 {
     let frame = town.frame();
     let place = frame.enu_from(Geodetic { at, height: frame.origin().height });
-    let edge_m = town.half_m() * INSIDE;
-    let (east_m, north_m) = (place.x.clamp(-edge_m, edge_m), place.y.clamp(-edge_m, edge_m));
-    let up_m = town.terrain().height_m(east_m, north_m).unwrap_or(0.0);
-    let point = nalgebra::Vector3::new(east_m, north_m, up_m);
+    let up_m = town.terrain().height_m(place.x, place.y).unwrap_or(0.0);
+    let point = nalgebra::Vector3::new(place.x, place.y, up_m);
     frame.geodetic_from(point).map_or(0.0, |point| point.height.m() - geoid_m)
 }
 
