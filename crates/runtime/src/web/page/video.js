@@ -27,7 +27,8 @@ export class Video extends EventTarget {
     this.draw = this.draw.bind(this);
     requestAnimationFrame(this.draw);
     if ('VideoDecoder' in window) this.connect();
-    else this.fallBack('this browser has no WebCodecs here');
+    // Later, so that whoever made this can listen first.
+    else queueMicrotask(() => this.fallBack('this browser has no WebCodecs here'));
   }
 
   connect() {
