@@ -152,7 +152,7 @@ pub fn write_drawn(sampler: &Sampler, count: usize, folder: &Path) -> Result<usi
                 reference: name.clone(),
                 click: click.at.map(f64::from),
                 box_xyxy: bounds.map(f64::from),
-                gsd_m: ground.gsd_m,
+                gsd_m: resolution_m(ground, object, &bounds),
                 class: ground.boxes[object].class.clone(),
                 group: group_of(ground, step),
             };
@@ -184,6 +184,13 @@ pub fn recipe(source: Source) -> Recipe {
         zoom_town: [1.0; 2],
         ..Recipe::default()
     }
+}
+
+/// Metres per window pixel, from how large an object is on the ground's grid and in the window.
+fn resolution_m(ground: &Ground, object: usize, bounds: &[f32; 4]) -> f64 {
+    let [width, height] = ground.boxes[object].size();
+    let area_px = f64::from((bounds[2] - bounds[0]) * (bounds[3] - bounds[1]));
+    ground.gsd_m * (width * height / area_px.max(1e-6)).sqrt()
 }
 
 fn group_of(ground: &Ground, window: u64) -> String {

@@ -122,13 +122,7 @@ struct Geometry {
 impl Geometry {
     /// `[windows, n, n]`: 0 inside one of Swin's nine regions of the rolled map, [`MASKED`] across.
     fn mask(&self, order: TokenOrder) -> Vec<f32> {
-        let region = |at: usize, length: usize| match at {
-            at if at < length - self.window => 0,
-            at if at < length - self.shift => 1,
-            _ => 2,
-        };
-        let regions: Vec<usize> =
-            order.places().into_iter().map(|(y, x)| region(y, order.height) * 3 + region(x, order.width)).collect();
+        let regions = self.regions(order);
         let windows = regions.chunks(self.window * self.window);
         windows
             .flat_map(|window| {
@@ -136,6 +130,16 @@ impl Geometry {
                 pairs.map(|same| if same { 0.0 } else { MASKED })
             })
             .collect()
+    }
+
+    /// Which of Swin's nine regions of the rolled map each token lies in.
+    fn regions(&self, order: TokenOrder) -> Vec<usize> {
+        let region = |at: usize, length: usize| match at {
+            at if at < length - self.window => 0,
+            at if at < length - self.shift => 1,
+            _ => 2,
+        };
+        order.places().into_iter().map(|(y, x)| region(y, order.height) * 3 + region(x, order.width)).collect()
     }
 }
 
@@ -177,8 +181,7 @@ impl WindowAttention {
             })
             .collect();
         let mut logits = graph.matmul(&parts[0], &parts[1]);
-        if let Some(bias) = self.bias(&geometry, order, &self.proj.weight.device()) {
-            let bias = graph.weights(&format!("{name}.bias"), bias);
+        if let Some(bias) = self.emit_bias(graph, name, &geometry, order) {
             logits = graph.add(&logits, &bias);
         }
         let weights = graph.softmax(&logits, -1);
@@ -190,5 +193,32 @@ impl WindowAttention {
             0 => out,
             shift => moved(graph, &out, order.rolled_back(shift)),
         }
+    }
+
+    /// Emits [`WindowAttention::bias`]. The mask is computed from the tokens' regions, since written out it would be a
+    /// tenth of a small package; runtimes fold it when they load the graph.
+    fn emit_bias(&self, graph: &mut Graph, name: &str, geometry: &Geometry, order: TokenOrder) -> Option<Value> {
+        let unshifted = Geometry { window: geometry.window, shift: 0 };
+        let position = self.bias(&unshifted, order, &self.proj.weight.device());
+        let position = position.map(|bias| graph.weights(&format!("{name}.bias"), bias));
+        if geometry.shift == 0 {
+            return position;
+        }
+        let size = geometry.window * geometry.window;
+        let regions: Vec<f32> = geometry.regions(order).into_iter().map(|region| region as f32).collect();
+        let windows = regions.len() / size;
+        let rows = graph.floats(&format!("{name}.regions"), &[windows, 1, size, 1], &regions);
+        let columns = graph.reshape(&rows, &[windows as i64, 1, 1, size as i64]);
+        // Regions are whole numbers: the square of a difference is 0 or at least 1.
+        let difference = graph.subtract(&rows, &columns);
+        let square = graph.multiply(&difference, &difference);
+        let one = graph.number(1.0);
+        let apart = graph.node("Min", &[&square, &one], vec![]);
+        let masked = graph.number(MASKED);
+        let mask = graph.multiply(&apart, &masked);
+        Some(match position {
+            Some(position) => graph.add(&position, &mask),
+            None => mask,
+        })
     }
 }
