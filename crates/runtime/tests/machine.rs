@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nalgebra::Vector3;
-use smgeo_flow::{Clock, SharedClock, StopToken, SystemClock};
+use smgeo_flow::{SharedClock, StopToken, SystemClock};
 use smgeo_geo::{
     Altitude, Camera, Euler, Geodetic, LatLon, LocalFrame, Msl, Pixel, Pose, PoseSigma, TileBounds, TileId, TileWindow,
     mercator,
