@@ -39,12 +39,15 @@ async fn a_target_is_made_shown_moved_renamed_and_deleted() {
     assert_eq!(get(&server.address, "/api/v1/targets").await.json()["targets"], json!([]));
 }
 
+/// Is a request (method, path, headers, body) with the status and the code it is refused with.
+type Refusal<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], String, u16, &'a str);
+
 #[actix_rt::test]
 async fn what_cannot_be_done_is_refused_with_a_word_and_a_sentence() {
     let server = Harness::start();
     server.show(100, true, Bytes::new());
     let json = [("content-type", "application/json")];
-    let cases: [(&str, &str, &[(&str, &str)], String, u16, &str); 17] = [
+    let cases: [Refusal; 17] = [
         ("POST", "/api/v1/targets", &json, "{\"frame\": 100, \"x\": 1".into(), 400, "malformed"),
         ("POST", "/api/v1/targets", &json, "".into(), 400, "malformed"),
         ("POST", "/api/v1/targets", &json, "[1, 2]".into(), 400, "malformed"),
