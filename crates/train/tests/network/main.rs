@@ -5,6 +5,7 @@ mod formula;
 mod goldens;
 mod gradients;
 mod onnx;
+mod package;
 mod paper;
 mod readers;
 mod released;

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
+use smgeo_engine::{Maps, decode};
+use smgeo_train::eval::rectangle::iou;
 use smgeo_train::loss::paper::{Grid, PaperWeights, paper_loss, released_loss, targets};
 use smgeo_train::model::entropy;
 
@@ -96,4 +98,48 @@ fn the_gates_entropy_is_the_mean_over_cells() {
     let logits = formula::tensor("entropy.logits", &[5, 6]).into_iter().map(|v| v * 3.0).collect();
     let logits = Tensor::<2>::from_data(TensorData::new(logits, [5, 6]), &Device::flex());
     assert_close("entropy", &values(entropy(logits)), &numbers(&case["mean"]));
+}
+
+#[test]
+fn the_engine_decodes_maps_as_the_reference_does() {
+    let case = &cases()["decode"];
+    let (heat, boxes) = (numbers(&case["heat"]), numbers(&case["box"]));
+    let stride_px = 32;
+    for sample in 0..2 {
+        let planes = &boxes[sample * 64..(sample + 1) * 64];
+        let maps = Maps {
+            width: 4,
+            height: 4,
+            heat: heat[sample * 16..(sample + 1) * 16].to_vec(),
+            boxes: (0..16).flat_map(|cell| (0..4).map(move |part| planes[part * 16 + cell])).collect(),
+            attention: vec![1.0; 16],
+        };
+        let located = decode(&maps, stride_px, 1.0).unwrap();
+        assert_eq!(located.cell.map(|at| at as f32).to_vec(), numbers(&case["cell_xy"][sample]));
+        assert_close("xyxy", &located.box_xyxy_px, &numbers(&case["xyxy"][sample]));
+    }
+}
+
+#[test]
+fn overlaps_and_hit_rates_are_those_of_absolute_boxes() {
+    let cases = cases();
+    let case = &cases["iou"];
+    let overlaps: Vec<f64> = boxes(&case["a"]).iter().zip(boxes(&case["b"])).map(|(a, b)| iou(a, &b)).collect();
+    assert_close("iou", &overlaps.iter().map(|&v| v as f32).collect::<Vec<_>>(), &numbers(&case["iou"]));
+    let share = |limit: f64| overlaps.iter().filter(|&&overlap| overlap > limit).count() as f32 / overlaps.len() as f32;
+    assert_close("acc25", &[share(0.25)], &numbers(&case["acc25"]));
+    assert_close("acc50", &[share(0.5)], &numbers(&case["acc50"]));
+    let quirk = &cases["official_eval_quirk"];
+    let placed = |numbers: &[f32], cell: [f32; 2]| {
+        let [dx, dy, w, h] = numbers[..] else { panic!("four numbers") };
+        let (x, y) = (f64::from(cell[0] + dx), f64::from(cell[1] + dy));
+        let (w, h) = (f64::from(w) / 2.0, f64::from(h) / 2.0);
+        [x - w, y - h, x + w, y + h].map(|cells| cells * 32.0)
+    };
+    let (found, truth) = (numbers(&quirk["pred_dxdywh"]), numbers(&quirk["gt_dxdywh"]));
+    let cell = |name: &str| [0, 1].map(|axis| numbers(&quirk[name])[axis]);
+    let relative = iou(&placed(&found, [0.0; 2]), &placed(&truth, [0.0; 2]));
+    let absolute = iou(&placed(&found, cell("pred_cell_xy")), &placed(&truth, cell("gt_cell_xy")));
+    assert_close("relative", &[relative as f32], &numbers(&quirk["iou_official_relative"]));
+    assert_eq!(absolute as f32, numbers(&quirk["iou_absolute_pixels"])[0]);
 }
