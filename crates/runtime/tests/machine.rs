@@ -44,10 +44,10 @@ impl Field {
         Self { frame: LocalFrame::new(Geodetic { at, height }) }
     }
 
-    /// The ground's colour: smooth, different everywhere, about 15 m from one patch to the next.
+    /// The ground's colour: patches of about 15 m for the network, and smaller ones on them for following.
     fn colour(east_m: f64, north_m: f64) -> [u8; 3] {
-        let noise = |channel: i64| {
-            let (x, y) = (east_m / 15.0, north_m / 15.0);
+        let noise = |channel: i64, size_m: f64| {
+            let (x, y) = (east_m / size_m, north_m / size_m);
             let (i, j) = (x.floor(), y.floor());
             let smooth = |t: f64| t * t * (3.0 - 2.0 * t);
             let (u, v) = (smooth(x - i), smooth(y - j));
@@ -58,9 +58,10 @@ impl Field {
             };
             let south = node(0.0, 0.0) + (node(1.0, 0.0) - node(0.0, 0.0)) * u;
             let north = node(0.0, 1.0) + (node(1.0, 1.0) - node(0.0, 1.0)) * u;
-            (south + (north - south) * v) as u8
+            south + (north - south) * v
         };
-        [noise(1), noise(2), noise(3)]
+        let detail = noise(4, 3.0);
+        [1, 2, 3].map(|channel| (0.75 * noise(channel, 15.0) + 0.25 * detail) as u8)
     }
 
     fn colour_at(&self, at: LatLon) -> [u8; 3] {

@@ -57,13 +57,13 @@ impl Similarity {
     }
 }
 
-/// Fits pairs of (place before, place after) about `centre`, from the median shift inwards. At least three pairs.
+/// Fits pairs of (place before, place after) about `centre`, from the best of some simple guesses inwards. At least three
+/// pairs.
 pub fn fit(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Option<Fit> {
     if pairs.len() < 3 {
         return None;
     }
-    let shift_of = |axis: usize| median(pairs.iter().map(|(before, after)| after[axis] - before[axis]).collect());
-    let mut similarity = Similarity { shift: [shift_of(0), shift_of(1)], turn: [1.0, 0.0] };
+    let mut similarity = guess(pairs, centre);
     let mut agreeing: Vec<([f64; 2], [f64; 2])> = Vec::with_capacity(pairs.len());
     let mut sigma_px = 0.0;
     for round in 0..ROUNDS {
@@ -77,6 +77,33 @@ pub fn fit(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Option<Fit> {
         similarity = least_squares(&agreeing, centre)?;
     }
     Some(Fit { similarity, inliers: agreeing.len(), residual_px: sigma_px })
+}
+
+/// Guesses by the median shift and by every pair of pairs half the list apart, and takes what most points agree with best: a
+/// third of strays that move together would draw a mean or a median away.
+fn guess(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Similarity {
+    let shift_of = |axis: usize| median(pairs.iter().map(|(before, after)| after[axis] - before[axis]).collect());
+    let shifted = Similarity { shift: [shift_of(0), shift_of(1)], turn: [1.0, 0.0] };
+    let spread =
+        |similarity: &Similarity| median(pairs.iter().map(|pair| distance(*similarity, centre, *pair)).collect());
+    let half = pairs.len() / 2;
+    let by_two =
+        (0..pairs.len()).filter_map(|index| through(pairs[index], pairs[(index + half) % pairs.len()], centre));
+    let guesses = std::iter::once(shifted).chain(by_two).map(|similarity| (spread(&similarity), similarity));
+    guesses.min_by(|one, other| one.0.total_cmp(&other.0)).map_or(shifted, |(_, similarity)| similarity)
+}
+
+/// The one similarity that takes two points where they went; none if they lie together.
+fn through(one: ([f64; 2], [f64; 2]), other: ([f64; 2], [f64; 2]), centre: [f64; 2]) -> Option<Similarity> {
+    let p = [other.0[0] - one.0[0], other.0[1] - one.0[1]];
+    let q = [other.1[0] - one.1[0], other.1[1] - one.1[1]];
+    let squared = p[0] * p[0] + p[1] * p[1];
+    if squared < 1.0 {
+        return None;
+    }
+    let turn = [(p[0] * q[0] + p[1] * q[1]) / squared, (p[0] * q[1] - p[1] * q[0]) / squared];
+    let arm = Similarity { shift: [0.0; 2], turn }.turned([one.0[0] - centre[0], one.0[1] - centre[1]]);
+    Some(Similarity { shift: [one.1[0] - arm[0] - centre[0], one.1[1] - arm[1] - centre[1]], turn })
 }
 
 fn distance(similarity: Similarity, centre: [f64; 2], (before, after): ([f64; 2], [f64; 2])) -> f64 {
