@@ -19,8 +19,6 @@ const START_MAX: Duration = Duration::from_secs(20);
 const TRACK_MAX: Duration = Duration::from_secs(3);
 /// From the loss of something to its sign on the page.
 const ALARM_MAX: Duration = Duration::from_secs(4);
-/// How long a page may take to load and to find out what its browser can do, on a busy machine.
-const START_MAX: Duration = Duration::from_secs(15);
 
 /// Reads the number that is painted into the picture, and the id of the frame that the page believes it shows.
 const WATCH: &str = r#"

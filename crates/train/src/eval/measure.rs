@@ -183,7 +183,7 @@ mod tests {
             (0..200)
                 .map(|index| {
                     let group = index * groups / 200;
-                    Outcome::of(&pair(&group.to_string()), if group % 2 == 0 { &right } else { &wrong })
+                    Outcome::of(&pair(&group.to_string()), if group.is_multiple_of(2) { &right } else { &wrong })
                 })
                 .collect()
         };

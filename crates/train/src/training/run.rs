@@ -38,7 +38,7 @@ pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
         let (data_sha256, revision) = (library.hash(), store::revision());
         store.begin(plan, &Provenance { data_sha256, revision, seed: plan.training.seed })?;
     }
-    Run::new(plan, store, library, trainer)?.to_the_end()
+    Run::new(plan, store, library, trainer)?.finish()
 }
 
 struct Run<'a> {
@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn to_the_end(mut self) -> anyhow::Result<()> {
+    fn finish(mut self) -> anyhow::Result<()> {
         let training = &self.plan.training;
         let mut recent = Vec::new();
         while self.trainer.step < training.steps {

@@ -75,7 +75,7 @@ impl Trainer {
     /// Takes one optimiser step on `accumulate` batches.
     pub fn step(&mut self, batches: &[Batch]) -> StepReport {
         let mut report = StepReport::default();
-        let mut noise = ChaCha8Rng::seed_from_u64(self.training.seed ^ 0x6e6f_6973_65);
+        let mut noise = ChaCha8Rng::seed_from_u64(self.training.seed ^ 0x006e_6f69_7365);
         noise.set_stream(self.step);
         let share = 1.0 / batches.len() as f64;
         for batch in batches {

@@ -16,10 +16,8 @@ pub fn of_answer(set: &PairSet, answer: &Answer, stride_px: usize) -> Result<Ras
     let window = set.reference(pair)?;
     let mut hot = window.clone();
     pen::heat(&mut hot, &posterior(&answer.logits), answer.columns, stride_px);
-    for picture in [&mut hot] {
-        pen::outline(picture, pair.box_xyxy, pen::TRUTH);
-        pen::outline(picture, answer.box_xyxy, pen::GUESS);
-    }
+    pen::outline(&mut hot, pair.box_xyxy, pen::TRUTH);
+    pen::outline(&mut hot, answer.box_xyxy, pen::GUESS);
     let mut plain = window;
     pen::outline(&mut plain, pair.box_xyxy, pen::TRUTH);
     let (width, height) = (plain.width(), plain.height());
