@@ -52,7 +52,9 @@ def main():
             name = message.get_type()
             if name == "COMMAND_ACK":
                 name = f"ACK {message.command}"
-            heard[name] = {key: value for key, value in message.to_dict().items() if not isinstance(value, (bytes, list))}
+            # JSON has no NaN; an unknown value and an array say nothing here.
+            told = message.to_dict().items()
+            heard[name] = {key: value for key, value in told if not isinstance(value, (bytes, list)) and value == value}
             heard[name]["from"] = message.get_srcComponent()
             message = link.recv_match(blocking=False)
     print(json.dumps(heard, default=str))
