@@ -57,7 +57,7 @@ pub fn predictor(package: Option<&Path>, weights: Option<&Path>) -> anyhow::Resu
         }
         (None, Some(run)) => {
             let config = Plan::read(&run.join("plan.toml"))?.config()?;
-            let model = store::load_weights(SmGeo::new(&config, &Device::default())?, run)?;
+            let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run)?;
             Ok(Box::new(Weights::new(model, config.stride_px())))
         }
         (None, None) => bail!("name a --package or --weights"),
@@ -99,7 +99,7 @@ pub fn cvogl(folder: &Path, split: &str, out: &Path) -> anyhow::Result<()> {
 pub fn export(run: &Path, out: &Path, name: &str, lowering: GmoeLowering, reports: &[PathBuf]) -> anyhow::Result<()> {
     let plan = Plan::read(&run.join("plan.toml"))?;
     let config = plan.config()?;
-    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, run)?;
+    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run)?;
     let mut temperature = 1.0;
     let mut metrics = toml::Table::new();
     for (index, path) in reports.iter().enumerate() {

@@ -6,6 +6,7 @@
 mod archive;
 mod error;
 mod import;
+mod package;
 mod parameters;
 mod pickle;
 mod weights;
@@ -13,6 +14,7 @@ mod weights;
 pub use archive::Archive;
 pub use error::CheckpointError;
 pub use import::{released, swin};
+pub use package::package;
 pub use parameters::{LoadReport, Parameter, gradients, load, parameters, weights_of};
 pub use pickle::{Element, Name, Object, Storage, TensorView};
 pub use weights::{Weight, Weights};

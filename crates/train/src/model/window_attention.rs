@@ -79,8 +79,8 @@ impl WindowAttention {
     fn bias(&self, geometry: &Geometry, order: TokenOrder, device: &Device) -> Option<Tensor<4>> {
         let size = geometry.window * geometry.window;
         let position = self.rel_bias.as_ref().map(|table| {
-            let places =
-                Tensor::<1, Int>::from_data(TensorData::new(self.offsets(geometry.window), [size * size]), device);
+            let places: Vec<i64> = bias_rows(self.window, geometry.window).into_iter().map(|row| row as i64).collect();
+            let places = Tensor::<1, Int>::from_data(TensorData::new(places, [size * size]), device);
             let rows = table.val().select(0, places);
             rows.swap_dims(0, 1).reshape([1, self.heads, size, size])
         });
@@ -96,21 +96,20 @@ impl WindowAttention {
             (None, None) => None,
         }
     }
+}
 
-    /// Row of the bias table for each pair (query, key) of a window of `edge` x `edge` tokens in Z-order.
-    fn offsets(&self, edge: usize) -> Vec<i64> {
-        let reach = self.window as i64 - 1;
-        let places = TokenOrder::new(edge, edge).places();
-        let mut offsets = Vec::with_capacity(places.len() * places.len());
-        for &(query_y, query_x) in &places {
-            for &(key_y, key_x) in &places {
-                let dy = query_y as i64 - key_y as i64 + reach;
-                let dx = query_x as i64 - key_x as i64 + reach;
-                offsets.push(dy * (2 * self.window as i64 - 1) + dx);
-            }
+/// Row of the bias table of windows of `window` tokens for each pair (query, key) of a window of `edge` x `edge` tokens in
+/// Z-order.
+pub fn bias_rows(window: usize, edge: usize) -> Vec<usize> {
+    let reach = window - 1;
+    let places = TokenOrder::new(edge, edge).places();
+    let mut rows = Vec::with_capacity(places.len() * places.len());
+    for &(query_y, query_x) in &places {
+        for &(key_y, key_x) in &places {
+            rows.push((query_y + reach - key_y) * (2 * window - 1) + query_x + reach - key_x);
         }
-        offsets
     }
+    rows
 }
 
 /// A window on a given map.

@@ -62,7 +62,7 @@ pub struct Training {
     pub evaluate_every: u64,
     /// Held-out batches a look takes of each source.
     pub evaluate_batches: usize,
-    /// A run whose averaged weights this one starts from.
+    /// What the weights start from: an engine package, a run's folder (its averaged weights), or a `.bpk` record.
     pub start_from: Option<PathBuf>,
 }
 

@@ -32,8 +32,9 @@ pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
         bail!("{} holds a checkpoint: add --resume to go on from it, or name another folder", folder.display());
     } else {
         if let Some(path) = &plan.training.start_from {
-            trainer.model = store::load_weights(trainer.model, path)?;
-            trainer.average = store::load_weights(trainer.average, path)?;
+            let config = trainer.config().clone();
+            trainer.model = store::load_weights(trainer.model, &config, path)?;
+            trainer.average = store::load_weights(trainer.average, &config, path)?;
         }
         let (data_sha256, revision) = (library.hash(), store::revision());
         store.begin(plan, &Provenance { data_sha256, revision, seed: plan.training.seed })?;

@@ -9,7 +9,8 @@ use burn::store::ModuleRecord;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Trainer};
-use crate::model::SmGeo;
+use crate::checkpoint;
+use crate::model::{Config, SmGeo};
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -92,8 +93,16 @@ impl Store {
     }
 }
 
-/// Loads weights into a network: a `.bpk` record, or a run's folder, whose averaged weights are taken.
-pub fn load_weights(model: SmGeo, path: &Path) -> anyhow::Result<SmGeo> {
+/// Loads weights into a network of `config`: from an engine package, a `.bpk` record, or a run's folder, whose averaged
+/// weights are taken.
+pub fn load_weights(model: SmGeo, config: &Config, path: &Path) -> anyhow::Result<SmGeo> {
+    if path.join("package.toml").exists() {
+        let reading = || format!("reading the weights of package {}", path.display());
+        let weights = checkpoint::package(path, config, &checkpoint::parameters(&model)).with_context(reading)?;
+        let (model, report) = checkpoint::load(model, weights).with_context(reading)?;
+        report.complete().with_context(reading)?;
+        return Ok(model);
+    }
     let file = if path.is_dir() { path.join("checkpoint/average.bpk") } else { path.to_owned() };
     let record = ModuleRecord::load(&file).with_context(|| format!("reading weights {}", file.display()))?;
     model.try_load_record(record).with_context(|| format!("weights {} do not fit the network", file.display()))
