@@ -54,6 +54,12 @@ impl GroundBox {
         [(x0 + x1) / 2.0, (y0 + y1) / 2.0]
     }
 
+    /// Whether a ground pixel lies in the box.
+    pub fn contains(&self, [x, y]: [f64; 2]) -> bool {
+        let [x0, y0, x1, y1] = self.xyxy;
+        x >= x0 && y >= y0 && x <= x1 && y <= y1
+    }
+
     /// Width and height in ground pixels.
     pub fn size(&self) -> [f64; 2] {
         let [x0, y0, x1, y1] = self.xyxy;

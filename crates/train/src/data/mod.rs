@@ -20,6 +20,7 @@ pub mod planar;
 mod raster;
 pub mod recipe;
 pub mod region;
+pub mod relief;
 pub mod sampler;
 pub mod shot;
 pub mod skyline;

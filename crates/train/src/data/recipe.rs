@@ -24,6 +24,8 @@ pub struct Recipe {
     pub absent: f64,
     /// Share of queries with hardly any telemetry.
     pub raw: f64,
+    /// Share of views of flat imagery on which roofs and trees are given heights, so that they lean.
+    pub relief: f64,
     /// Share of crops centred on an object where there is one; the others are centred anywhere.
     pub on_object: f64,
     /// Strength of colour changes, 1 is usual, 0 is none.
@@ -48,6 +50,7 @@ impl Default for Recipe {
             share_town: 0.5,
             absent: 0.1,
             raw: 0.2,
+            relief: 0.8,
             on_object: 0.5,
             look: 1.0,
             zoom_naip: [1.0, 1.25],

@@ -12,6 +12,7 @@ use super::look::{Look, limited_gaussian};
 use super::planar::{map, map_affine, map_box};
 use super::recipe::Recipe;
 use super::region::Region;
+use super::relief::Relief;
 
 /// Clicks keep this far from the crop's border, so that most of the template around them is seen.
 const MARGIN_PX: f64 = 28.0;
@@ -215,8 +216,21 @@ fn frame_of_layer(
         dates if rng.random_bool(0.9) => (region.layer + rng.random_range(1..dates)) % dates,
         _ => region.layer,
     };
-    let frame = DroneFrame::over_plane(ground, layer, DroneCamera::draw(rng, aim), [0; 3]);
-    let pixel = map(&frame.camera.frame_from_map(), aim)?;
+    let camera = DroneCamera::draw(rng, aim);
+    if !rng.random_bool(recipe.relief) {
+        let frame = DroneFrame::over_plane(ground, layer, camera, [0; 3]);
+        let pixel = map(&frame.camera.frame_from_map(), aim)?;
+        return Some((frame, subject, pixel));
+    }
+    let relief = Relief::draw(rng, ground, layer, aim);
+    let pixel = relief.project(&camera, aim)?;
+    let frame = relief.frame(rng, ground, layer, camera, [0; 3]);
+    let shown = frame.ground_at(pixel)?;
+    let subject = match subject {
+        // What is hidden cannot be clicked.
+        Subject::Object(index) => ground.boxes[index].contains(shown).then_some(subject)?,
+        Subject::Point(_) => region.window_px(shown).map(|_| Subject::Point(shown))?,
+    };
     Some((frame, subject, pixel))
 }
 
