@@ -5,7 +5,7 @@ use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor};
 
-use super::linear;
+use super::{kernels, linear};
 use crate::onnx::{Attribute, Graph, Value};
 
 /// `k` x `k`, zero-padded by `k / 2`.
@@ -41,6 +41,11 @@ impl Convolution {
         let [_, _, k, _] = weight.dims();
         let options = ConvOptions::new([1, 1], [k / 2, k / 2], [1, 1], 1);
         conv2d(x, weight, Some(self.bias.val()), options)
+    }
+
+    /// The same for few channels, `[B, inputs, H, W]` to `[B, H, W, outputs]`: channels last.
+    pub fn forward_narrow(&self, x: Tensor<4>) -> Tensor<4> {
+        kernels::convolution(x, self.weight.val(), self.bias.val())
     }
 }
 

@@ -216,8 +216,8 @@ impl LocatorTemplate {
         let correlation = correlation.reshape([k, 1, cells]) * self.scale.val().exp().reshape([1, 1, 1]);
         let input = Tensor::cat(vec![gated.reshape([k, self.head_channels, cells]), cosine, correlation.clone()], 1);
         let [_, inputs, _] = input.dims();
-        let hidden = self.conv.forward(input.reshape([k, inputs, height, width]));
-        let hidden = hidden.permute([0, 2, 3, 1]) + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
+        let hidden = self.conv.forward_narrow(input.reshape([k, inputs, height, width]));
+        let hidden = hidden + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
         let out = self.out.forward(relu(self.norm.forward(hidden)));
         let heat = out.clone().narrow(3, 0, 1).reshape([k, height, width]);
         let centre = out.clone().narrow(3, 1, 2) + 0.5;

@@ -138,12 +138,12 @@ impl Vectorised for Forward<'_> {
                     *q *= scale;
                 }
                 weights.copy_from_slice(op.bias_of(self.bias, index, head));
-                multiply_add(simd, Left::Plain(&q), &k, weights, [n, d, n]);
+                multiply_add(simd, Left::plain(&q, d), (&k, n), weights, [n, d, n]);
                 for row in weights.chunks_exact_mut(n) {
                     softmax_row(row);
                 }
                 mixed.fill(0.0);
-                multiply_add(simd, Left::Plain(weights), &v, &mut mixed, [n, n, d]);
+                multiply_add(simd, Left::plain(weights, n), (&v, d), &mut mixed, [n, n, d]);
                 for (out, mixed) in out.chunks_exact_mut(channels).zip(mixed.chunks_exact(d)) {
                     out[head * d..(head + 1) * d].copy_from_slice(mixed);
                 }
@@ -182,10 +182,10 @@ impl Vectorised for Gradient<'_> {
                 }
                 // out = weights v
                 found.fill(0.0);
-                multiply_add(simd, Left::Turned(weights), &of_out, &mut found, [n, n, d]);
+                multiply_add(simd, Left::turned(weights, n), (&of_out, d), &mut found, [n, n, d]);
                 op.put(&found, 2, head, of_qkv);
                 of_logits.fill(0.0);
-                multiply_add(simd, Left::Plain(&of_out), &v, &mut of_logits, [n, d, n]);
+                multiply_add(simd, Left::plain(&of_out, d), (&v, n), &mut of_logits, [n, d, n]);
                 // weights = softmax(logits)
                 for (of_row, row) in of_logits.chunks_exact_mut(n).zip(weights.chunks_exact(n)) {
                     softmax_row_gradient(of_row, row);
@@ -200,10 +200,10 @@ impl Vectorised for Gradient<'_> {
                     *of *= scale;
                 }
                 found.fill(0.0);
-                multiply_add(simd, Left::Plain(&of_logits), &k, &mut found, [n, n, d]);
+                multiply_add(simd, Left::plain(&of_logits, n), (&k, d), &mut found, [n, n, d]);
                 op.put(&found, 0, head, of_qkv);
                 found.fill(0.0);
-                multiply_add(simd, Left::Turned(&of_logits), &q, &mut found, [n, n, d]);
+                multiply_add(simd, Left::turned(&of_logits, n), (&q, d), &mut found, [n, n, d]);
                 op.put(&found, 1, head, of_qkv);
             }
         }

@@ -4,6 +4,7 @@
 //! everywhere else it is the same thing in burn's operators. A test holds the two against each other, values and gradients.
 
 mod attention;
+mod convolution;
 mod fused;
 mod gather;
 mod gelu;
@@ -12,6 +13,7 @@ mod product;
 mod vector;
 
 pub use attention::attention;
+pub use convolution::convolution;
 pub use gather::{gather_tokens, select_rows};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;

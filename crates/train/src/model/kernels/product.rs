@@ -6,72 +6,84 @@ use pulp::Simd;
 const ROWS: usize = 4;
 const VECTORS: usize = 2;
 
-/// A left factor of m rows and k columns: row-major, or the transpose of what lies there row-major.
+/// The left factor of a product: element (row, column) lies at `row * down + column * along`.
 #[derive(Clone, Copy)]
-pub enum Left<'a> {
-    /// `[m, k]`.
-    Plain(&'a [f32]),
-    /// `[k, m]`.
-    Turned(&'a [f32]),
+pub struct Left<'a> {
+    values: &'a [f32],
+    down: usize,
+    along: usize,
 }
 
 impl<'a> Left<'a> {
-    /// The values, and the distances between neighbours of a column and of a row.
+    /// Row-major values of `k` columns.
     #[inline(always)]
-    fn strides(self, [m, k]: [usize; 2]) -> (&'a [f32], usize, usize) {
-        match self {
-            Left::Plain(values) => (values, k, 1),
-            Left::Turned(values) => (values, 1, m),
-        }
+    pub fn plain(values: &'a [f32], k: usize) -> Self {
+        Self { values, down: k, along: 1 }
+    }
+
+    /// The transpose of row-major values of `m` columns.
+    #[inline(always)]
+    pub fn turned(values: &'a [f32], m: usize) -> Self {
+        Self { values, down: 1, along: m }
     }
 }
 
-/// `c += a b` for `a` of m x k, row-major `b` `[k, n]` and `c` `[m, n]`.
+/// `c += a b` for `a` of m x k, `b` of k rows that are `stride` apart, and row-major `c` `[m, n]`.
 #[inline(always)]
-pub fn multiply_add<S: Simd>(simd: S, a: Left, b: &[f32], c: &mut [f32], [m, k, n]: [usize; 3]) {
-    let (values, down, along) = a.strides([m, k]);
-    let whole = n - n % (VECTORS * S::F32_LANES);
+pub fn multiply_add<S: Simd>(
+    simd: S,
+    a: Left,
+    (b, stride): (&[f32], usize),
+    c: &mut [f32],
+    [m, k, n]: [usize; 3],
+) {
+    let width = VECTORS.wrapping_mul(S::F32_LANES);
+    let whole = n - n % width;
     let mut row = 0_usize;
-    for rows in c.chunks_mut(ROWS.wrapping_mul(n)) {
-        if rows.len() == ROWS.wrapping_mul(n) {
-            let mut column = 0_usize;
-            while column < whole {
-                let from = &values[row.wrapping_mul(down)..];
-                block(simd, (from, down, along), &b[column..], rows, column, [k, n]);
-                column = column.wrapping_add(VECTORS.wrapping_mul(S::F32_LANES));
+    for rows in c.chunks_mut(ROWS.wrapping_mul(n)).take(m.div_ceil(ROWS)) {
+        let from = Left { values: &a.values[row.wrapping_mul(a.down)..], ..a };
+        let mut column = 0_usize;
+        while column < whole {
+            let right = (&b[column..], stride);
+            if rows.len() == ROWS.wrapping_mul(n) {
+                block::<S, ROWS>(simd, from, right, rows, column, [k, n]);
+            } else {
+                for (index, row) in rows.chunks_exact_mut(n).enumerate() {
+                    let from = Left { values: &from.values[index.wrapping_mul(a.down)..], ..a };
+                    block::<S, 1>(simd, from, right, row, column, [k, n]);
+                }
             }
-            edge((values, down, along), b, rows, row, [k, n], whole);
-        } else {
-            edge((values, down, along), b, rows, row, [k, n], 0);
+            column = column.wrapping_add(width);
         }
+        edge(from, (b, stride), rows, [k, n], whole);
         row = row.wrapping_add(ROWS);
     }
 }
 
-/// Four rows and two vectors of columns; `b` starts at the first column.
+/// R rows and two vectors of columns; `b` starts at the first column.
 #[inline(always)]
-fn block<S: Simd>(
+fn block<S: Simd, const R: usize>(
     simd: S,
-    (a, down, along): (&[f32], usize, usize),
-    b: &[f32],
+    a: Left,
+    (b, stride): (&[f32], usize),
     rows: &mut [f32],
     column: usize,
     [k, n]: [usize; 2],
 ) {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; R];
     let mut first = 0_usize;
-    for right in b.chunks(n).take(k) {
+    for right in b.chunks(stride).take(k) {
         let (right, _) = S::as_simd_f32s(right);
         let right = [right[0], right[1]];
         let mut place = first;
         for sums in &mut sums {
-            let left = simd.splat_f32s(a[place]);
+            let left = simd.splat_f32s(a.values[place]);
             for (sum, right) in sums.iter_mut().zip(right) {
                 *sum = simd.mul_add_e_f32s(left, right, *sum);
             }
-            place = place.wrapping_add(down);
+            place = place.wrapping_add(a.down);
         }
-        first = first.wrapping_add(along);
+        first = first.wrapping_add(a.along);
     }
     for (row, sums) in rows.chunks_exact_mut(n).zip(sums) {
         let (out, _) = S::as_mut_simd_f32s(&mut row[column..]);
@@ -81,22 +93,15 @@ fn block<S: Simd>(
     }
 }
 
-/// Whatever is left of `rows` from column `whole` on; `row` is the first one's place.
+/// Whatever is left of `rows` from column `whole` on.
 #[inline(always)]
-fn edge(
-    (a, down, along): (&[f32], usize, usize),
-    b: &[f32],
-    rows: &mut [f32],
-    row: usize,
-    [k, n]: [usize; 2],
-    whole: usize,
-) {
+fn edge(a: Left, (b, stride): (&[f32], usize), rows: &mut [f32], [k, n]: [usize; 2], whole: usize) {
     if whole == n {
         return;
     }
     for (index, out) in rows.chunks_exact_mut(n).enumerate() {
-        for (depth, right) in b.chunks_exact(n).take(k).enumerate() {
-            let left = a[(row + index) * down + depth * along];
+        for (depth, right) in b.chunks(stride).take(k).enumerate() {
+            let left = a.values[index * a.down + depth * a.along];
             for (out, &right) in out[whole..].iter_mut().zip(&right[whole..]) {
                 *out += left * right;
             }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 
-use super::{attention, attention::composed, gather_tokens, gelu, layer_norm, select_rows};
+use super::{attention, attention::composed, convolution, gather_tokens, gelu, layer_norm, select_rows};
 
 fn random<const D: usize>(dims: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(dims, Distribution::Normal(0.0, 1.0), device).require_grad()
@@ -65,6 +65,19 @@ fn attention_equals_its_composition() {
         let bias = random([windows, heads, size, size], &device);
         check(attention(qkv.clone(), Some(bias.clone()), heads), composed(qkv.clone(), bias.clone(), heads), |g| {
             vec![values(qkv.grad(g).unwrap()), values(bias.grad(g).unwrap())]
+        });
+    }
+}
+
+#[test]
+fn convolution_equals_burns() {
+    let device = Device::flex().autodiff();
+    for (batch, inputs, outputs, height, width, edge) in [(9, 5, 32, 4, 64, 3), (2, 41, 32, 6, 33, 3), (1, 4, 3, 5, 7, 1)] {
+        let x = random([batch, inputs, height, width], &device);
+        let (weight, bias) = (random([outputs, inputs, edge, edge], &device), random([outputs], &device));
+        let composed = super::convolution::composed(x.clone(), weight.clone(), bias.clone());
+        check(convolution(x.clone(), weight.clone(), bias.clone()), composed, |g| {
+            vec![values(x.grad(g).unwrap()), values(weight.grad(g).unwrap()), values(bias.grad(g).unwrap())]
         });
     }
 }
