@@ -1,5 +1,6 @@
 //! The flight: what is true at every moment, and what the sensors make of it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -35,12 +36,12 @@ pub struct FlightPlan {
 impl FlightPlan {
     /// Draws town, day and flight from a seed.
     pub fn new(seed: u64, period_s: f64) -> anyhow::Result<Self> {
-        if !(period_s.is_finite() && (4.0..=3_600.0).contains(&period_s)) {
-            bail!("--period-s is {period_s}; it must be from 4 to 3600");
+        if !(20.0..=3_600.0).contains(&period_s) {
+            bail!("--period-s is {period_s}; it must be from 20 to 3600");
         }
         let town = Town::from_seed(seed);
         let day = Day::new(&town, Date::from_seed(seed.wrapping_mul(2) + 1));
-        let flight = Arc::new(Flight::new(&town, seed));
+        let flight = Arc::new(Flight::new(&town, seed, period_s));
         let sensor = Sensor::new(seed, SensorSigma::default(), super::TELEMETRY_HZ);
         Ok(Self { seed, period_s, town, day, flight, sensor })
     }
@@ -57,14 +58,27 @@ impl FlightPlan {
 
     /// The camera's true pose at a time since the start, seconds.
     pub fn pose(&self, t_s: f64) -> Pose {
-        self.flight.pose(self.folded(t_s))
+        self.flight.pose(t_s)
     }
 
     /// Pose and velocity as the sensors tell them in sample `index`, taken at `t_s`.
     pub fn measured(&self, t_s: f64, index: u64) -> (Pose, [f64; 3]) {
-        let backwards = t_s.rem_euclid(self.period_s) > self.period_s / 2.0;
-        let velocity = self.flight.velocity_ned(self.folded(t_s));
-        (self.sensor.measured(&self.pose(t_s), index), velocity.map(|part| if backwards { -part } else { part }))
+        (self.sensor.measured(&self.pose(t_s), index), self.flight.velocity_ned(t_s))
+    }
+
+    /// A number that changes when the town or the flight does, so that no film of another version is flown again.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for object in self.town.objects() {
+            object.centre_enu.map(f64::to_bits).hash(&mut hasher);
+        }
+        for second in 0..self.period_s as u64 {
+            let pose = self.pose(second as f64);
+            [pose.position.at.lat_deg(), pose.position.at.lon_deg(), pose.euler().yaw_rad, pose.euler().pitch_rad]
+                .map(f64::to_bits)
+                .hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// The sensors' stated accuracy.
@@ -90,11 +104,5 @@ impl FlightPlan {
     /// The time of a picture of the film, seconds.
     pub fn frame_s(&self, index: u64) -> f64 {
         index as f64 / f64::from(FPS)
-    }
-
-    /// Out for half a period and back on the same path, so that the end meets the start.
-    fn folded(&self, t_s: f64) -> f64 {
-        let phase = t_s.rem_euclid(self.period_s);
-        phase.min(self.period_s - phase)
     }
 }

@@ -32,7 +32,7 @@ pub const ELEVATION: &str = "terrain.mbtiles";
 
 /// Makes the town's map and elevation model, if they are not there, and returns the flight's folder.
 pub fn world(root: &Path, plan: &FlightPlan) -> anyhow::Result<PathBuf> {
-    let folder = root.join(format!("seed-{}", plan.seed));
+    let folder = root.join(format!("seed-{}-{:08x}", plan.seed, plan.fingerprint() as u32));
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     made(&folder.join(MAP), |path| {
         let bar = bar("map tiles");

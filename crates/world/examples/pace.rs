@@ -16,7 +16,7 @@ fn main() {
     let count: u64 = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(100);
     let town = Town::from_seed(7);
     let day = Day::new(&town, Date::from_seed(3));
-    let flight = Flight::new(&town, 1);
+    let flight = Flight::new(&town, 1, 60.0);
     let wide = Camera { distortion: [-0.06, 0.01, 0.0005, -0.0003, 0.0], ..Camera::from_hfov(1280, 720, 1.15) };
     let small = Camera::from_hfov(384, 384, 0.9);
     let mut renderer = Renderer::default();

@@ -12,7 +12,7 @@
 //! let (photographed, flown) = (Day::new(&town, Date::from_seed(1)), Day::new(&town, Date::from_seed(2)));
 //! let satellite = render::satellite_crop(&town, &photographed, &Default::default(), [0.0, 0.0], 0.6, 256);
 //! let camera = Camera::from_hfov(640, 360, 1.1);
-//! let pose = Flight::new(&town, 1).pose(12.0);
+//! let pose = Flight::new(&town, 1, 60.0).pose(12.0);
 //! let frame = render::drone(&town, &flown, &camera, &pose, &Default::default());
 //! let seen = truth::visible_objects(&town, &flown, &camera, &pose);
 //! assert!(!seen.is_empty() && satellite.width() == 256 && frame.width() == 640);

@@ -224,15 +224,15 @@ fn bad_input_gives_a_picture_and_no_panic() {
     ] {
         assert_eq!(render::satellite_crop(town, day, &SatelliteLook::default(), at, gsd_m, px).width(), px);
     }
-    let flight = Flight::new(town, 1);
+    let flight = Flight::new(town, 1, 60.0);
     assert!(flight.pose(f64::NAN).is_finite() && flight.pose(-1e12).is_finite());
 }
 
 #[test]
 fn a_flight_keeps_its_height_speed_and_pitch() {
     let (town, _) = town();
-    for seed in 0..4 {
-        let flight = Flight::new(town, seed);
+    for (seed, period_s) in [(0, 60.0), (1, 900.0), (2, 47.3), (3, 240.0)] {
+        let flight = Flight::new(town, seed, period_s);
         assert!((8.0..=15.0).contains(&flight.speed_mps()));
         for step in 0..2400 {
             let t_s = f64::from(step) * 0.5;
@@ -248,6 +248,25 @@ fn a_flight_keeps_its_height_speed_and_pitch() {
             assert!(turned < 6.0, "turned {turned} degrees in 0.1 s at {t_s} s");
             let moved = (town.frame().enu_from(next.position) - enu).norm();
             assert!((0.3..2.2).contains(&moved), "moved {moved} m in 0.1 s at {t_s} s of flight {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_flight_ends_where_and_as_it_began() {
+    let (town, _) = town();
+    for (seed, period_s) in [(0, 60.0), (1, 900.0), (2, 47.3)] {
+        let flight = Flight::new(town, seed, period_s);
+        let steps = (0..40).map(|step| f64::from(step) * 0.05 - 1.0);
+        for (before, after) in steps.clone().zip(steps.skip(1)) {
+            let (a, b) = (flight.pose(period_s + before), flight.pose(after));
+            let moved_m = (town.frame().enu_from(b.position) - town.frame().enu_from(a.position)).norm();
+            assert!((moved_m / (0.05 * flight.speed_mps()) - 1.0).abs() < 0.15, "{moved_m} m at {before} s");
+            let turned = (b.euler().yaw_rad - a.euler().yaw_rad).sin().abs().to_degrees();
+            assert!(turned < 3.0, "turned {turned} degrees at {before} s of flight {seed}");
+            let (u, v) = (flight.velocity_ned(before), flight.velocity_ned(after));
+            let change = u.iter().zip(v).map(|(u, v)| (u - v).powi(2)).sum::<f64>().sqrt();
+            assert!(change < 1.0, "velocity changes by {change} m/s at {before} s of flight {seed}");
         }
     }
 }
@@ -275,7 +294,7 @@ fn telemetry_errs_as_stated() {
         assert!((measured / stated - 1.0).abs() < 0.1, "{name}: {measured} instead of {stated}");
     }
     let sensor = Sensor::new(5, sigma, 20.0);
-    let flight = Flight::new(town, 2);
+    let flight = Flight::new(town, 2, 60.0);
     assert_eq!(sensor.reading(&flight, 77), sensor.reading(&flight, 77));
     assert_ne!(sensor.reading(&flight, 77).pose, sensor.reading(&flight, 78).pose);
 }
