@@ -5,6 +5,9 @@
 //! presentation time tells how long the frame has been under way inside this process, and a configured delay stands for the
 //! way from the sensor to here. The frame's sigma says which.
 //!
+//! A sender's first reports may be wrong by whole tenths of a second without looking impossible. While they are on trial
+//! the sender's time is taken, since it is the better guess, but held to be as uncertain as it differs from the other.
+//!
 //! Capture time never runs backwards while presentation time advances: when the better source says a frame is older than
 //! the worse one had guessed, the difference is worn down over the next frames, and until then it is part of the sigma.
 
@@ -117,13 +120,21 @@ impl CaptureClock {
 
     /// The capture time by the best source that can be believed, ns on the process's timeline.
     fn target(&mut self, arrival: Arrival) -> (i64, TimeSource, Duration) {
-        let arrived_ns = signed_ns(arrival.at);
+        let (guess_ns, guess_source, guess_sigma) = self.guess(arrival);
         if let Some(sender) = arrival.sender {
-            let age_ns = arrived_ns - signed_ns(sender);
+            let age_ns = signed_ns(arrival.at) - signed_ns(sender);
             if (-SENDER_AHEAD_NS_MAX..=ns(self.trust.sender_age_max)).contains(&age_ns) {
-                return (signed_ns(sender), TimeSource::Ntp, self.sender_sigma(sender, arrival.running_ns));
+                let apart = Duration::from_nanos(signed_ns(sender).abs_diff(guess_ns));
+                let on_trial = self.trust.pts_sigma.max(apart);
+                return (signed_ns(sender), TimeSource::Ntp, self.sender_sigma(sender, arrival.running_ns, on_trial));
             }
         }
+        (guess_ns, guess_source, guess_sigma)
+    }
+
+    /// The capture time without the sender's clock.
+    fn guess(&self, arrival: Arrival) -> (i64, TimeSource, Duration) {
+        let arrived_ns = signed_ns(arrival.at);
         let delay_ns = ns(self.trust.capture_delay);
         if let (Some(running_ns), Some(running_now_ns)) = (arrival.running_ns, arrival.running_now_ns) {
             let under_way_ns = running_now_ns - running_ns;
@@ -135,13 +146,14 @@ impl CaptureClock {
         (arrived_ns - delay_ns, TimeSource::Arrival, self.trust.pts_sigma + ARRIVAL_SIGMA)
     }
 
-    /// What the sender's time is worth: its clock's sigma and what its reports differ by; on trial, no more than a guess.
-    fn sender_sigma(&mut self, sender: Stamp, running_ns: Option<i64>) -> Duration {
-        let Some(running_ns) = running_ns else { return self.trust.sender_sigma.max(self.trust.pts_sigma) };
+    /// What the sender's time is worth: its clock's sigma and what its reports differ by; while on trial, at least
+    /// `on_trial`.
+    fn sender_sigma(&mut self, sender: Stamp, running_ns: Option<i64>, on_trial: Duration) -> Duration {
+        let Some(running_ns) = running_ns else { return self.trust.sender_sigma.max(on_trial) };
         let offset_ns = signed_ns(sender).saturating_sub(running_ns);
         let spread = Spread::taking(self.sender, offset_ns, running_ns);
         self.sender = Some(spread);
-        let least = if spread.is_on_trial() { self.trust.pts_sigma } else { Duration::ZERO };
+        let least = if spread.is_on_trial() { on_trial } else { Duration::ZERO };
         (self.trust.sender_sigma + spread.half()).max(least)
     }
 
@@ -258,6 +270,22 @@ mod tests {
         }
         let settled = clock.capture_time(frame(BEGIN_MS + 60 * FRAME_MS, 60 * FRAME_MS, Some(400)));
         assert_eq!(settled.captured, stamp(BEGIN_MS + 60 * FRAME_MS - 400));
+    }
+
+    #[test]
+    fn a_first_report_that_is_wrong_is_within_its_sigma() {
+        // The pictures are 65 ms old in truth; the first report says anything up to two seconds, the next is right.
+        for wrong_ms in [-30, 200, 900, 1_900] {
+            let mut clock = clock();
+            for index in 0..30 {
+                let at_ms = BEGIN_MS + index * FRAME_MS;
+                let told_ms = if index < 15 { wrong_ms } else { 65 };
+                let time = clock.capture_time(frame(at_ms, index * FRAME_MS, Some(told_ms)));
+                let error_ms = time.captured.seconds_after(stamp(at_ms - 65)).abs() * 1e3;
+                let sigma_ms = time.sigma.as_secs_f64() * 1e3;
+                assert!(error_ms <= 1.1 * sigma_ms, "{wrong_ms}, frame {index}: {error_ms} ms off, sigma {sigma_ms}");
+            }
+        }
     }
 
     #[test]

@@ -185,8 +185,9 @@ impl PoseBuffer {
         self.views.iter().rev().find(|view| view.at <= at).or(self.views.front()).copied()
     }
 
-    /// Returns the camera's pose at a moment, or says why there is none.
-    pub fn pose_at(&self, at: Stamp) -> Result<PoseAt, NoPose> {
+    /// Returns the camera's pose at a moment that is itself known to one standard deviation `at_sigma`, or says why there is
+    /// none.
+    pub fn pose_at(&self, at: Stamp, at_sigma: Duration) -> Result<PoseAt, NoPose> {
         let place = self.between(&self.places, at)?;
         let (turn, turn_age) = self.camera_turn(at)?;
         let ecef_m = ecef_at(&place);
@@ -195,7 +196,7 @@ impl PoseBuffer {
         let age = place.age.max(turn_age.age);
         Ok(PoseAt {
             pose,
-            sigma: self.sigma(&place, &turn_age),
+            sigma: self.sigma(&place, &turn_age, at_sigma),
             age,
             extrapolated: place.is_past || turn_age.is_past,
             suspicion: self.gate.suspicion(at),
@@ -293,8 +294,8 @@ impl PoseBuffer {
     }
 
     /// Adds to the configured sigmas what the error of time moves, and what may have happened since the newest sample.
-    fn sigma(&self, place: &Between<&Place>, turn: &Distance) -> PoseSigma {
-        let time_s = self.time_sigma_s.hypot(self.config.time_sigma_ms * 1e-3);
+    fn sigma(&self, place: &Between<&Place>, turn: &Distance, at_sigma: Duration) -> PoseSigma {
+        let time_s = self.time_sigma_s.hypot(self.config.time_sigma_ms * 1e-3).hypot(at_sigma.as_secs_f64());
         let speed_mps =
             place.earlier.velocity_ned_mps.map_or(self.config.speed_mps_max * 0.25, |v| Vector3::from(v).norm());
         let carried = |is_past: bool, age: Duration| if is_past { age.as_secs_f64() } else { 0.0 };
