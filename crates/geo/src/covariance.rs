@@ -136,6 +136,11 @@ impl Covariance2 {
         let squared = offset_ne_m.dot(&solved);
         squared.is_finite().then_some(squared)
     }
+
+    /// The covariance of the sum or the difference of two independent errors.
+    pub fn plus(self, other: Covariance2) -> Result<Covariance2, EarthError> {
+        Covariance2::new(self.nn_m2 + other.nn_m2, self.ne_m2 + other.ne_m2, self.ee_m2 + other.ee_m2)
+    }
 }
 
 impl Add for Covariance2 {

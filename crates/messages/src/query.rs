@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nalgebra::Vector2;
 use smgeo_engine::EncoderImage;
 use smgeo_flow::Stamp;
-use smgeo_geo::{self as geo, Covariance2, LatLon, Pixel, Pose, PoseSigma, TileWindow};
+use smgeo_geo::{self as geo, Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, Pose, PoseSigma, TileWindow};
 
 use crate::frame::FrameId;
 use crate::prompt::TargetId;
@@ -19,6 +20,21 @@ pub struct RayFix {
     pub covariance: Covariance2,
     /// The slant range, metres.
     pub range_m: f64,
+}
+
+/// Squared Mahalanobis distance, two degrees of freedom, that one pair in a hundred exceeds by chance.
+const DISAGREEMENT_MAX: f64 = 9.21;
+
+impl RayFix {
+    /// Says whether a place, known to `covariance`, lies further from the ray than both can explain, the ray's standard
+    /// deviation taken `widening` times as large as it says. One of the two is wrong then, and nobody can say which.
+    pub fn disagrees(&self, at: LatLon, covariance: Covariance2, widening: f64) -> bool {
+        let level = |at: LatLon| Geodetic { at, height: Altitude::from_m(0.0) };
+        let apart = LocalFrame::new(level(self.at)).enu_from(level(at));
+        let spread = self.covariance.scaled(widening * widening).and_then(|widened| widened.plus(covariance));
+        let squared = spread.ok().and_then(|spread| spread.mahalanobis_squared(Vector2::new(apart.y, apart.x)));
+        squared.is_none_or(|squared| squared > DISAGREEMENT_MAX)
+    }
 }
 
 /// Is the camera's pose at the capture time, and how old the telemetry behind it is.
@@ -74,4 +90,22 @@ pub struct QueryBatch {
     pub unseen: Vec<(TargetId, &'static str)>,
     /// What stood in the way of a pose, if there is none.
     pub no_pose: Option<Arc<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_beyond_what_ray_and_answer_explain_disagrees() {
+        let at = LatLon::new(47.0, 8.0).unwrap();
+        let east_m = |metres: f64| LatLon::new(47.0, 8.0 + metres / 75_900.0).unwrap();
+        let ray = RayFix { at, covariance: Covariance2::new(25.0, 0.0, 100.0).unwrap(), range_m: 200.0 };
+        let sharp = Covariance2::isotropic(2.0).unwrap();
+        // Twice 10 m east and 2 m of the answer, times the square root of 9.21: 61 m.
+        for (place, disagrees) in [(east_m(5.0), false), (east_m(55.0), false), (east_m(67.0), true)] {
+            assert_eq!(ray.disagrees(place, sharp, 2.0), disagrees, "{place:?}");
+        }
+        assert!(ray.disagrees(east_m(55.0), sharp, 1.0), "taken at its word it is narrower");
+    }
 }

@@ -42,6 +42,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Telemetry samples taken in at one step at most: a burst may not hold up a frame.
 const TELEMETRY_A_STEP: usize = 256;
 
+/// Why a target that is in sight is not asked about: what is followed lies away from its known position.
+const STRAYED: &str = "following has led to something else";
+
 /// Is what the stage is connected to.
 #[derive(Clone)]
 pub struct Ends {
@@ -131,22 +134,24 @@ impl Assemble {
         for target in &followed.targets {
             let id = target.prompt.target;
             let query = match target.sight {
-                Sight::Lost(reason) => {
-                    self.find_again(frame, &scene, &target.prompt);
-                    Err(reason)
-                }
+                Sight::Lost(reason) => Err(reason),
                 Sight::At { .. } if frame.frozen => Err("the video stands still"),
                 Sight::At { pixel, sigma_px } => self.query(frame, &scene, &pyramid, target, (pixel, sigma_px)),
             };
             match query {
                 Ok(query) => batch.queries.push(query),
-                Err(reason) => batch.unseen.push((id, reason)),
+                Err(reason) => {
+                    if reason == STRAYED || matches!(target.sight, Sight::Lost(_)) {
+                        self.find_again(frame, &scene, &target.prompt);
+                    }
+                    batch.unseen.push((id, reason));
+                }
             }
         }
         batch
     }
 
-    /// Says where a target that left the picture must be in it now, if that is known.
+    /// Says where a target that is out of sight, or was mistaken for another, must be in the picture, if that is known.
     fn find_again(&mut self, frame: &Frame, scene: &Result<Scene, Arc<str>>, prompt: &Prompt) {
         let Ok(scene) = scene else { return };
         if let Some(found) = self.finder.find(frame, scene, prompt) {
@@ -157,7 +162,7 @@ impl Assemble {
 
     /// Puts the camera over the ground at the frame's capture time, or says what stands in the way.
     fn scene(&mut self, frame: &Frame) -> Result<Scene, Arc<str>> {
-        let at = self.poses.pose_at(frame.captured).map_err(|why| Arc::from(why.to_string()))?;
+        let at = self.poses.pose_at(frame.captured, frame.time_sigma).map_err(|why| Arc::from(why.to_string()))?;
         if let Some(suspicion) = at.suspicion {
             return Err(Arc::from(suspicion.phrase()));
         }
@@ -180,6 +185,9 @@ impl Assemble {
             Ok(scene) => Some(scene.cast(pixel, sigma_px).ok_or("its ray does not meet the ground")?),
             Err(_) => None,
         };
+        if ray.as_ref().is_some_and(|(_, fix)| self.finder.strayed(&target.prompt, fix)) {
+            return Err(STRAYED);
+        }
         let (crop, window) = match (scene, &ray) {
             (Ok(scene), Some((ground, fix))) => {
                 (Crop::rectified(scene, ground, self.windows.zoom(), fix.at), self.windows.around(fix)?)

@@ -3,7 +3,8 @@
 //! The network confirms a position several times a second, but consecutive frames err alike: their errors are counted as one
 //! independent measurement per [`Config::correlation_s`], or the track would become sure of a shared mistake. An answer far
 //! from the track is not averaged in; it is set aside, and when several set-aside answers agree with each other the track is begun
-//! anew there. Silence is an answer too: without confirmation a track goes from locked to coasting, its uncertainty
+//! anew there. What lies away from the ray of the click itself confirms nothing: following has been led to something
+//! else, or the target has moved, and neither can be told from the other. Silence is an answer too: without confirmation a track goes from locked to coasting, its uncertainty
 //! grows, and after [`Config::coasting_s`] it is lost and gives no position.
 
 mod hypothesis;
@@ -24,6 +25,7 @@ use smgeo_messages::{
 };
 use tokio::sync::{broadcast, watch};
 
+use crate::control::Latency;
 use hypothesis::{Hypothesis, Verdict};
 
 /// Is how long one step waits for evidence.
@@ -35,6 +37,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 pub struct Config {
     /// Answers below this probability are no confirmation, 0 to 1.
     pub score_min: f64,
+    /// An answer further from the ray of the click than both explain is no confirmation; the ray's standard deviation is
+    /// taken as this many times what telemetry claims.
+    pub click_widening: f64,
     /// Confirmations before a track counts as locked.
     pub confirmations_min: u32,
     /// A track is locked only while its CE90 is at most this, metres.
@@ -59,6 +64,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             score_min: 0.15,
+            click_widening: 2.0,
             confirmations_min: 3,
             locked_ce90_m_max: 25.0,
             locked_age_s_max: 2.0,
@@ -76,6 +82,7 @@ impl Config {
     /// Checks the numbers and returns a sentence that says which to change.
     pub fn check(&self) -> Result<(), String> {
         let positive = [
+            ("fuse.click_widening", self.click_widening),
             ("fuse.locked_ce90_m_max", self.locked_ce90_m_max),
             ("fuse.locked_age_s_max", self.locked_age_s_max),
             ("fuse.coasting_s", self.coasting_s),
@@ -116,6 +123,7 @@ pub struct Fuse {
     prompts: watch::Receiver<PromptSet>,
     evidence: Receiver<Evidence>,
     tracks: broadcast::Sender<Arc<Track>>,
+    latency: Latency,
     targets: BTreeMap<TargetId, Target>,
     prompts_revision: u64,
 }
@@ -123,6 +131,8 @@ pub struct Fuse {
 /// Is what is known of one target.
 struct Target {
     prompt: Prompt,
+    // Where the first ray met the ground: what is followed from there on has to stay there.
+    clicked: Option<RayFix>,
     hypothesis: Option<Hypothesis>,
     frame: FrameId,
     captured: Stamp,
@@ -137,15 +147,17 @@ struct Target {
 }
 
 impl Fuse {
-    /// Makes the stage from its two ends and the prompts.
+    /// Makes the stage from its two ends and the prompts; `latency` takes the time from capture to publication.
     pub fn new(
         config: Config,
         clock: SharedClock,
         prompts: watch::Receiver<PromptSet>,
         evidence: Receiver<Evidence>,
         tracks: broadcast::Sender<Arc<Track>>,
+        latency: Latency,
     ) -> Self {
-        Self { config, clock, prompts, evidence, tracks, targets: BTreeMap::new(), prompts_revision: u64::MAX }
+        let (targets, prompts_revision) = (BTreeMap::new(), u64::MAX);
+        Self { config, clock, prompts, evidence, tracks, latency, targets, prompts_revision }
     }
 
     /// Begins tracks for new prompts, begins moved ones anew, and drops those that nobody wants any more.
@@ -223,6 +235,9 @@ impl Stage for Fuse {
             && let Some(target) = self.take_in(evidence)
         {
             self.publish(target);
+            if let Some(target) = self.targets.get(&target) {
+                self.latency.observe(self.clock.now().since(target.captured));
+            }
         }
         self.publish_silent();
         Ok(())
@@ -235,6 +250,7 @@ impl Target {
             frame: prompt.frame,
             captured: prompt.frame_captured,
             prompt,
+            clicked: None,
             hypothesis: None,
             pixel: None,
             ray: None,
@@ -252,6 +268,9 @@ impl Target {
         self.captured = detection.captured;
         self.pixel = Some(detection.pixel);
         self.telemetry_age = detection.telemetry_age;
+        if self.clicked.is_none() {
+            self.clicked.clone_from(&detection.ray);
+        }
         self.ray = detection.ray;
         self.provenance = Some(detection.provenance);
         self.reason = match detection.outcome {
@@ -264,6 +283,11 @@ impl Target {
 
     /// Lets an answer act on the hypothesis and returns why it did not confirm it, if it did not.
     fn confirm(&mut self, config: &Config, found: &Found) -> Option<&'static str> {
+        // Following can be led to another object, and there map and ray agree: only the click still knows better.
+        let elsewhere = |clicked: &RayFix| clicked.disagrees(found.at, found.covariance, config.click_widening);
+        if self.clicked.as_ref().is_some_and(elsewhere) {
+            return Some("what is followed is not where it was clicked");
+        }
         let verdict = match &mut self.hypothesis {
             Some(hypothesis) => hypothesis.weigh(config, found, self.captured),
             None => Hypothesis::new(config, found, self.captured).map(|begun| {

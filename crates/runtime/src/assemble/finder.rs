@@ -10,7 +10,7 @@ use std::time::Duration;
 use nalgebra::Vector3;
 use smgeo_flow::Stamp;
 use smgeo_geo::{Altitude, Geodetic};
-use smgeo_messages::{Basis, Frame, Prompt, TargetId, Track};
+use smgeo_messages::{Basis, Estimate, Frame, Prompt, RayFix, TargetId, Track};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -22,6 +22,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 
 /// A position vaguer than this, CE90 in metres, may be that of the neighbour.
 const CE90_M_MAX: f64 = 12.0;
+
+/// The ray's standard deviation is taken as this many times what telemetry claims before it is said to lead elsewhere.
+const RAY_WIDENING: f64 = 2.0;
 
 /// The target must be this far inside the picture, as part of its height: at the rim there is nothing to follow.
 const MARGIN: f64 = 0.06;
@@ -53,17 +56,25 @@ impl Finder {
         }
     }
 
+    /// Says whether a ray leads away from where the map says its target is: following has then been led to something else.
+    pub fn strayed(&self, prompt: &Prompt, ray: &RayFix) -> bool {
+        self.position(prompt).is_some_and(|estimate| ray.disagrees(estimate.at, estimate.covariance, RAY_WIDENING))
+    }
+
+    /// The position of a target by the map, if it is known well.
+    fn position(&self, prompt: &Prompt) -> Option<&Estimate> {
+        let track = self.newest.get(&prompt.target).filter(|track| track.revision == prompt.revision)?;
+        let by_map = track.estimate.as_ref().filter(|estimate| estimate.basis == Basis::Map);
+        by_map.filter(|estimate| estimate.ce90_m <= CE90_M_MAX)
+    }
+
     /// Returns where a target must be in this frame, if its position is known well and falls into the picture.
     pub fn find(&mut self, frame: &Frame, scene: &Scene, prompt: &Prompt) -> Option<ReAnchor> {
         let tried = self.tried.get(&prompt.target);
         if tried.is_some_and(|tried| frame.captured.since(*tried) < INTERVAL) {
             return None;
         }
-        let track = self.newest.get(&prompt.target).filter(|track| track.revision == prompt.revision)?;
-        let estimate = track.estimate.as_ref().filter(|estimate| estimate.basis == Basis::Map)?;
-        if estimate.ce90_m > CE90_M_MAX {
-            return None;
-        }
+        let estimate = self.position(prompt)?.clone();
         self.tried.insert(prompt.target, frame.captured);
         let ground = &scene.ground;
         let flat = ground

@@ -26,7 +26,8 @@ fn bench() -> Bench {
     let (prompts, prompts_seen) = watch::channel(PromptSet::default());
     let (evidence, evidence_taken) = bounded(64);
     let (tracks_sent, tracks) = broadcast::channel(256);
-    let fuse = Fuse::new(Config::default(), clock.clone(), prompts_seen, evidence_taken, tracks_sent);
+    let latency = crate::control::Metrics::new().latency("capture_to_publish");
+    let fuse = Fuse::new(Config::default(), clock.clone(), prompts_seen, evidence_taken, tracks_sent, latency);
     let bench = Bench { clock, prompts, evidence, tracks, fuse, frame: 0 };
     bench.click(1);
     bench
@@ -71,6 +72,11 @@ impl Bench {
     }
 
     fn answer_of(&mut self, revision: u32, outcome: Outcome) -> Arc<Track> {
+        self.answer_along(place(3.0), revision, outcome)
+    }
+
+    /// The same with the ray of that frame meeting the ground at `ray_at`.
+    fn answer_along(&mut self, ray_at: LatLon, revision: u32, outcome: Outcome) -> Arc<Track> {
         self.clock.advance(Duration::from_millis(200));
         self.frame += 1;
         let provenance = Provenance {
@@ -87,7 +93,7 @@ impl Bench {
             captured: self.clock.now().minus(Duration::from_millis(50)),
             answered: self.clock.now(),
             outcome,
-            ray: Some(RayFix { at: place(3.0), covariance: Covariance2::isotropic(6.0).unwrap(), range_m: 150.0 }),
+            ray: Some(RayFix { at: ray_at, covariance: Covariance2::isotropic(6.0).unwrap(), range_m: 150.0 }),
             pixel: Pixel::new(10.0, 10.0),
             telemetry_age: Some(Duration::from_millis(20)),
             provenance: Arc::new(provenance),
@@ -210,4 +216,19 @@ fn a_target_nobody_wants_any_more_is_not_published() {
     bench.clock.advance(Duration::from_secs(1));
     bench.fuse.step().unwrap();
     assert!(bench.tracks.try_recv().is_err());
+}
+
+#[test]
+fn a_target_that_following_led_away_from_its_click_is_never_locked_there() {
+    let mut bench = bench();
+    (0..4).for_each(|_| drop(bench.answer(found(0.0, 2.0))));
+    // Another object, 116 m off: from now on ray and map agree on it, again and again.
+    let tracks: Vec<_> = (0..120).map(|_| bench.answer_along(place(115.0), 1, found(116.0, 2.0))).collect();
+    for track in &tracks {
+        let at_the_other = track.estimate.as_ref().is_some_and(|e| e.at.lat_deg() > place(60.0).lat_deg());
+        assert!(!at_the_other, "{:?} {:?}", track.state, track.reason);
+    }
+    let last = tracks.last().unwrap();
+    assert_eq!(last.state, TrackState::Lost);
+    assert_eq!(last.reason, Some("what is followed is not where it was clicked"));
 }

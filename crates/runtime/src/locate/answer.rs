@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use nalgebra::Vector2;
 use smgeo_engine::{Located, Maps, Posterior, decode::decode_posterior};
-use smgeo_geo::{Covariance2, LatLon, Pixel, TileId};
+use smgeo_geo::{Covariance2, Pixel, TileId};
 use smgeo_messages::{Found, Outcome, Query, RayFix};
 
 use super::Config;
 
 /// An object that is more probably not in the window than in it was not found.
 const ABSENT_MAX: f64 = 0.5;
-
-/// Squared Mahalanobis distance, two degrees of freedom, that one answer in a hundred exceeds by chance.
-const DISAGREEMENT_MAX: f64 = 9.21;
 
 /// With more than this much of the prior over tiles that the map does not have, the question was not asked.
 const UNMAPPED_MAX: f64 = 0.25;
@@ -61,7 +58,8 @@ impl Reading<'_> {
         let Some(covariance) = self.covariance(query, located.covariance_px2) else {
             return Outcome::NotFound("the network gave no usable answer");
         };
-        if query.ray.as_ref().is_some_and(|ray| self.disagree(query, ray, at, covariance)) {
+        let widening = self.config.prior_widening;
+        if query.ray.as_ref().is_some_and(|ray| ray.disagrees(at, covariance, widening)) {
             return Outcome::NotFound("map and ray disagree");
         }
         Outcome::Found(Box::new(Found {
@@ -73,18 +71,6 @@ impl Reading<'_> {
             window: query.window,
             posterior: Arc::new(located.posterior),
         }))
-    }
-
-    /// Says whether an answer lies further from the ray than both can explain, the ray taken as widely as for the prior.
-    /// One of the two is wrong then, and nobody can say which.
-    fn disagree(&self, query: &Query, ray: &RayFix, at: LatLon, covariance: Covariance2) -> bool {
-        let (answer, ray_px) = (query.window.pixel(at), query.window.pixel(ray.at));
-        let scale = query.window.metres_per_px();
-        let apart = Vector2::new((ray_px.y - answer.y) * scale.north, (answer.x - ray_px.x) * scale.east);
-        let widening = self.config.prior_widening.powi(2);
-        let spread = Covariance2::from_matrix(ray.covariance.matrix() * widening + covariance.matrix());
-        let squared = spread.ok().and_then(|spread| spread.mahalanobis_squared(apart));
-        squared.is_none_or(|squared| squared > DISAGREEMENT_MAX)
     }
 
     /// Turns pixels right and down into metres north and east, and adds what crop and click were off by.
