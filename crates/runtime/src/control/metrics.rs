@@ -3,7 +3,7 @@
 //! A part asks once for a handle and keeps it; counting is then one atomic addition, cheap enough for the frame path.
 //! Labels come from the code (names of stages, edges and causes), never from input, so their number is bounded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -29,6 +29,7 @@ pub struct Metrics {
 
 struct Families {
     registry: Registry,
+    followed: Mutex<Vec<Followed>>,
     steps: IntCounterVec,
     faults: IntCounterVec,
     starts: IntCounterVec,
@@ -37,6 +38,12 @@ struct Families {
     errors: IntCounterVec,
     latency: HistogramVec,
     gauges: GaugeVec,
+}
+
+/// A count and the number it follows.
+struct Followed {
+    count: Count,
+    read: Box<dyn Fn() -> u64 + Send>,
 }
 
 impl Default for Metrics {
@@ -58,6 +65,7 @@ impl Metrics {
             errors: counters(&registry, "smgeo_errors_total", "Inputs refused.", &["part", "cause"]),
             latency: latencies(&registry),
             gauges: gauges(&registry),
+            followed: Mutex::default(),
             registry,
         };
         Self { families: Arc::new(families) }
@@ -101,9 +109,22 @@ impl Metrics {
         self.families.gauges.with_label_values(&[name])
     }
 
+    /// Lets a count follow a number that another part keeps for itself and that only grows; it is read when the metrics are.
+    pub fn follow(&self, count: Count, read: impl Fn() -> u64 + Send + 'static) {
+        self.followed().push(Followed { count, read: Box::new(read) });
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Vec<Followed>> {
+        // A panic while reading leaves the list whole.
+        self.families.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes everything in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
+        for Followed { count, read } in self.followed().iter() {
+            count.inc_by(read().saturating_sub(count.get()));
+        }
         if let Some(resident_mb) = resident_mb() {
             self.gauge("rss_mb").set(resident_mb);
         }
@@ -193,6 +214,18 @@ mod tests {
             "smgeo_value{name=\"telemetry_age_s\"} 12.5",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_count_follows_the_number_of_another_part() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let (metrics, number) = (Metrics::new(), Arc::new(AtomicU64::new(2)));
+        let kept = Arc::clone(&number);
+        metrics.follow(metrics.drops("frames", "superseded"), move || kept.load(Ordering::Relaxed));
+        for shown in [2, 7] {
+            number.store(shown, Ordering::Relaxed);
+            assert!(metrics.text().contains(&format!("edge=\"frames\"}} {shown}")));
         }
     }
 
