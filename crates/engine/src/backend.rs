@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::TILE_PX;
+use crate::cache::EncoderHash;
 use crate::error::EngineError;
 use crate::features::Features;
 use crate::image::{EncoderImage, View};
@@ -33,6 +34,11 @@ impl BackendInfo {
         let manifest = package.manifest();
         let (stride_px, channels) = (manifest.stride_px, manifest.channels);
         BackendInfo { name, precision, threads, package: package.hash(), stride_px, channels }
+    }
+
+    /// What its features are kept under.
+    pub fn encoder(&self) -> EncoderHash {
+        EncoderHash::of(self.package, self.name, self.precision)
     }
 
     /// Edge of the feature map of one image, cells.

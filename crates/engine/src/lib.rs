@@ -36,8 +36,8 @@ pub mod rten;
 pub mod stills;
 
 pub use crate::backend::{Backend, BackendInfo, LocateRequest, Maps};
-pub use crate::cache::{FeatureCache, FeatureKey, ImageryHash};
-pub use crate::config::{BackendName, EngineConfig};
+pub use crate::cache::{EncoderHash, FeatureCache, FeatureKey, ImageryHash};
+pub use crate::config::{BackendName, EngineConfig, Precision};
 pub use crate::decode::{Located, decode};
 pub use crate::disk_cache::DiskCache;
 pub use crate::error::EngineError;

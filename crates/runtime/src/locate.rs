@@ -46,8 +46,6 @@ pub struct Config {
     pub prior_outlier: f64,
     /// Added to every answer's standard deviation, metres: relief and pose distort the crop.
     pub rectification_sigma_m: f64,
-    /// Memory for tile features, MiB.
-    pub features_mib_max: u64,
     /// Asks each question with another target's picture as well and reports those answers apart. A control for
     /// evaluations: a network that looks at its query must fail at it.
     pub shuffled_control: bool,
@@ -59,7 +57,6 @@ impl Default for Config {
             prior_widening: 2.0,
             prior_outlier: 0.01,
             rectification_sigma_m: 1.0,
-            features_mib_max: 256,
             shuffled_control: false,
         }
     }
@@ -341,7 +338,7 @@ impl Locate {
         let TileId { z, x, y } = picture.id;
         // Zoom in the upper bits, then column and row: one number for each tile of the pyramid.
         let tile = u64::from(z) << 58 | u64::from(x) << 29 | u64::from(y);
-        FeatureKey { tile, imagery: ImageryHash(picture.sha256), package: self.package.hash() }
+        FeatureKey { tile, imagery: ImageryHash(picture.sha256), encoder: self.encoder }
     }
 
     fn send(&self, evidence: Evidence) -> Result<(), Fault> {

@@ -25,6 +25,7 @@ fn every_configuration_that_ships_is_sound() {
 fn the_values_shown_in_smgeo_toml_are_the_defaults() {
     let shown = Config::load(&configs().join("smgeo.toml")).unwrap();
     assert_eq!(format!("{:?}", shown.fuse), format!("{:?}", smgeo_runtime::fuse::Config::default()));
+    assert_eq!(shown.engine, smgeo_engine::EngineConfig::of(&shown.engine.package));
     assert_eq!(format!("{:?}", shown.locate), format!("{:?}", smgeo_runtime::locate::Config::default()));
     assert_eq!(shown.assemble, smgeo_runtime::assemble::Config::default());
     assert_eq!(shown.camera, smgeo_runtime::camera::Config::default());
@@ -47,6 +48,7 @@ fn what_is_wrong_is_named_with_file_and_key() {
         ("[assemble]\nwindow_tiles_max = 99\n", "window_tiles_max"),
         ("[camera]\nkind = \"field_of_view\"\nhfov_deg = 0.0\n", "camera.hfov_deg is 0"),
         ("[web]\nlisten = \"0.0.0.0:8080\"\n", "allow_remote"),
+        ("[engine]\npackage = \"p\"\nbackend = \"onnx\"\n", "backend"),
         ("[unheard]\n", "unheard"),
     ];
     for (added, named) in cases {
