@@ -23,6 +23,14 @@ impl Features {
         Ok(Features { values, cells, channels })
     }
 
+    /// Makes these the features of other numbers of the same shape, in place where nobody else shares the memory.
+    pub(crate) fn replace(&mut self, values: &[f32]) {
+        match Arc::get_mut(&mut self.values) {
+            Some(own) if own.len() == values.len() => own.copy_from_slice(values),
+            _ => self.values = values.into(),
+        }
+    }
+
     /// All numbers, `[cells, cells, channels]` row-major.
     pub fn values(&self) -> &[f32] {
         &self.values

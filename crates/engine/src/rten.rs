@@ -11,7 +11,7 @@ use crate::TILE_PX;
 use crate::backend::BackendInfo;
 use crate::batched::{Batched, LocatorInputs, LocatorOutputs, Networks};
 use crate::error::EngineError;
-use crate::image::CHANNELS;
+use crate::image::{CHANNELS, EncoderImage, View};
 use crate::package::{ENCODER, LOCATOR, Package};
 
 const NAME: &str = "rten";
@@ -55,6 +55,9 @@ pub struct RtenNetworks {
     options: RunOptions,
     cells: usize,
     channels: usize,
+    // The batch, kept from run to run.
+    pixels: Vec<u8>,
+    views: Vec<i32>,
 }
 
 impl RtenNetworks {
@@ -71,16 +74,29 @@ impl RtenNetworks {
             options: RunOptions::default().with_thread_pool(Some(pool)),
             cells: package.manifest().cells(),
             channels: package.manifest().channels,
+            pixels: Vec::new(),
+            views: Vec::new(),
         })
     }
 }
 
 impl Networks for RtenNetworks {
-    fn encode(&mut self, pixels: &[u8], views: &[i32], features: &mut Vec<f32>) -> Result<(), EngineError> {
-        let count = views.len();
+    fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
+        let count = images.len();
+        self.views.clear();
+        self.views.extend(images.iter().map(|(_, view)| view.code()));
+        // One image is given as it is, without a copy.
+        let pixels: &[u8] = match images {
+            [(image, _)] => image.bytes(),
+            _ => {
+                self.pixels.clear();
+                images.iter().for_each(|(image, _)| self.pixels.extend_from_slice(image.bytes()));
+                &self.pixels
+            }
+        };
         let inputs: [ValueOrView; 2] = [
             NdTensorView::from_data([count, TILE_PX, TILE_PX, CHANNELS], pixels).into(),
-            NdTensorView::from_data([count], views).into(),
+            NdTensorView::from_data([count], &*self.views).into(),
         ];
         let inputs = self.encoder_inputs.into_iter().zip(inputs).collect();
         let run = self.encoder.run_n(inputs, self.encoder_output, Some(self.options.clone()));

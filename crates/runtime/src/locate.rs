@@ -16,7 +16,7 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
 use smgeo_engine::{
-    Backend, EncoderImage, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest, Mosaic, Package, View,
+    Backend, EncoderHash, EncoderImage, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest, Mosaic, Package, View,
 };
 use smgeo_flow::latest::Take;
 use smgeo_flow::{Fault, SharedClock, Stage};
@@ -101,6 +101,7 @@ pub struct Locate {
     config: Config,
     clock: SharedClock,
     backend: Box<dyn Backend>,
+    encoder: EncoderHash,
     package: Arc<Package>,
     features: Arc<FeatureCache>,
     keeper: Arc<TileKeeper>,
@@ -153,7 +154,8 @@ impl Locate {
             model_hash: package.hash().to_string(),
             backend: backend.info().to_string(),
         });
-        Self { config, clock, backend, package, features, keeper, provenance, ends }
+        let encoder = backend.info().encoder();
+        Self { config, clock, backend, encoder, package, features, keeper, provenance, ends }
     }
 
     fn answer(&mut self, batch: QueryBatch) -> Result<(), Fault> {

@@ -48,7 +48,6 @@ fn what_is_wrong_is_named_with_file_and_key() {
         ("[assemble]\nwindow_tiles_max = 99\n", "window_tiles_max"),
         ("[camera]\nkind = \"field_of_view\"\nhfov_deg = 0.0\n", "camera.hfov_deg is 0"),
         ("[web]\nlisten = \"0.0.0.0:8080\"\n", "allow_remote"),
-        ("[engine]\npackage = \"p\"\nbackend = \"onnx\"\n", "backend"),
         ("[unheard]\n", "unheard"),
     ];
     for (added, named) in cases {
@@ -57,4 +56,14 @@ fn what_is_wrong_is_named_with_file_and_key() {
         let error = Config::load(&path).expect_err(added).to_string();
         assert!(error.contains(named) && error.contains("case.toml"), "{added:?} gives {error}");
     }
+}
+
+#[test]
+fn a_backend_that_is_not_known_is_named_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case.toml");
+    let sound = std::fs::read_to_string(configs().join("replay.toml")).unwrap();
+    std::fs::write(&path, sound.replace("[engine]", "[engine]\nbackend = \"onnx\"")).unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    assert!(["onnx", "auto", "rten", "openvino"].iter().all(|name| error.contains(name)), "{error}");
 }
