@@ -1,5 +1,5 @@
-//! What all backends do alike: pack images and questions into batches, group questions by window, compare what comes out
-//! with what was promised, and unpack it. What differs is [`Networks`], two functions on packed numbers.
+//! What all backends do alike: pack images and questions into batches, group questions by window, keep what the last windows
+//! were prepared to, compare what comes out with what was promised, and unpack it. What differs is [`Networks`].
 
 use crate::TILE_PX;
 use crate::backend::{Backend, BackendInfo, LocateRequest, Maps, check_requests};
@@ -13,25 +13,31 @@ pub trait Networks: Send {
     /// Encodes images, each in its view, into `features` f32 [B, F, F, C].
     fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError>;
 
-    /// Matches queries with one window.
-    fn locate(&mut self, inputs: &LocatorInputs, outputs: &mut LocatorOutputs) -> Result<(), EngineError>;
+    /// What the locator makes of a window before any query is known.
+    type Window: Send;
+
+    /// Prepares a window for [`Networks::locate`].
+    fn prepare(&mut self, window: &Mosaic) -> Result<Self::Window, EngineError>;
+
+    /// Matches queries with the window that `prepared` was made of.
+    fn locate(
+        &mut self,
+        queries: &Queries,
+        window: &Mosaic,
+        prepared: &Self::Window,
+        outputs: &mut LocatorOutputs,
+    ) -> Result<(), EngineError>;
 }
 
-/// What the locator is given: K queries and one window.
+/// K queries for one window.
 #[derive(Clone, Copy, Debug)]
-pub struct LocatorInputs<'a> {
+pub struct Queries<'a> {
     /// `[K, F, F, C]`.
-    pub queries: &'a [f32],
+    pub features: &'a [f32],
     /// `[K, 2]`, px of the query.
     pub clicks: &'a [f32],
-    /// `[1, H, W, C]`.
-    pub reference: &'a [f32],
-    /// `[K]`, all 0.
+    /// `[K]`, all 0: which of one window.
     pub windows: &'a [i32],
-    /// H, cells.
-    pub height: usize,
-    /// W, cells.
-    pub width: usize,
 }
 
 /// What the locator gives.
@@ -45,10 +51,14 @@ pub struct LocatorOutputs {
     pub attention: Vec<f32>,
 }
 
+/// Most numbers of the windows that are kept prepared: 16 MiB, ten windows of 4 x 4 tiles of 96 channels.
+const KEPT_NUMBERS_MAX: usize = 1 << 22;
+
 /// A backend made of networks.
-pub struct Batched<N> {
+pub struct Batched<N: Networks> {
     info: BackendInfo,
     networks: N,
+    kept: Vec<Kept<N::Window>>,
     batch_images_max: usize,
     // The batches, kept so that the warm path makes no new ones.
     features: Vec<f32>,
@@ -60,6 +70,12 @@ pub struct Batched<N> {
     outputs: LocatorOutputs,
 }
 
+/// A window as the networks prepared it. It holds the mosaic, so that no other can take its place in memory.
+struct Kept<W> {
+    mosaic: Mosaic,
+    prepared: W,
+}
+
 impl<N: Networks> Batched<N> {
     /// A backend that encodes at most `batch_images_max` images in a run. Runs each network once, so that a package that
     /// cannot run fails here.
@@ -67,6 +83,7 @@ impl<N: Networks> Batched<N> {
         let mut backend = Batched {
             info,
             networks,
+            kept: Vec::new(),
             batch_images_max: batch_images_max.max(1),
             features: Vec::new(),
             group: Vec::new(),
@@ -132,9 +149,19 @@ impl<N: Networks> Batched<N> {
         self.clicks.extend(group.iter().flat_map(|index| requests[*index].click));
         self.windows.clear();
         self.windows.resize(group.len(), 0);
-        let (clicks, windows) = (&self.clicks, &self.windows);
-        let inputs = LocatorInputs { queries, clicks, reference: reference.values(), windows, height, width };
-        self.networks.locate(&inputs, &mut self.outputs)?;
+        let queries = Queries { features: queries, clicks: &self.clicks, windows: &self.windows };
+        match self.kept.iter().find(|kept| kept.mosaic.shares_with(reference)) {
+            Some(kept) => self.networks.locate(&queries, reference, &kept.prepared, &mut self.outputs)?,
+            None => {
+                let prepared = self.networks.prepare(reference)?;
+                self.networks.locate(&queries, reference, &prepared, &mut self.outputs)?;
+                let held: usize = self.kept.iter().map(|kept| kept.mosaic.values().len()).sum();
+                // Where there is no room, those that are there stay: giving one up for another would help neither.
+                if held + reference.values().len() <= KEPT_NUMBERS_MAX {
+                    self.kept.push(Kept { mosaic: reference.clone(), prepared });
+                }
+            }
+        }
         let area = height * width;
         let LocatorOutputs { heat, boxes, attention } = &self.outputs;
         check_length("locator", "heat", heat.len(), group.len() * area)?;
@@ -172,6 +199,7 @@ impl<N: Networks> Backend for Batched<N> {
     fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError> {
         check_requests(&self.info, requests)?;
         answers.resize_with(requests.len(), Maps::default);
+        self.kept.retain(|kept| requests.iter().any(|request| request.reference.shares_with(&kept.mosaic)));
         for first in 0..requests.len() {
             let shares = |index: &usize| requests[*index].reference.shares_with(requests[first].reference);
             if (0..first).any(|earlier| shares(&earlier)) {

@@ -18,6 +18,7 @@ pub mod batched;
 pub mod cache;
 pub mod config;
 pub mod conformance;
+mod cut;
 pub mod decode;
 pub mod disk_cache;
 pub mod error;

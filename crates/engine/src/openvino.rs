@@ -2,18 +2,25 @@
 //! one program runs with it and without it.
 
 mod library;
+mod map;
+mod model;
 
 use std::num::NonZeroUsize;
 
-use ::openvino::{Core, DeviceType, ElementType, InferRequest, RwPropertyKey, Shape, Tensor};
+use ::openvino::{Core, DeviceType, ElementType, RwPropertyKey, Shape, Tensor};
 
 use crate::TILE_PX;
 use crate::backend::BackendInfo;
-use crate::batched::{Batched, LocatorInputs, LocatorOutputs, Networks};
+use crate::batched::{Batched, LocatorOutputs, Networks, Queries};
 use crate::config::{EngineConfig, Precision};
 use crate::error::EngineError;
+use crate::features::Features;
 use crate::image::{CHANNELS, EncoderImage, IMAGE_BYTES, View};
+use crate::mosaic::Mosaic;
 use crate::package::{ENCODER, LOCATOR, Package};
+
+use map::Map;
+use model::Model;
 
 const NAME: &str = "openvino";
 
@@ -36,6 +43,7 @@ impl OpenVinoBackend {
 /// The networks as compiled OpenVINO models.
 pub struct OpenVinoNetworks {
     encoder: Model,
+    map: Option<Map>,
     locator: Model,
     cells: i64,
     channels: i64,
@@ -55,10 +63,13 @@ impl OpenVinoNetworks {
             let action = || format!("set {} to {value}", key.as_ref());
             core.set_property(&DeviceType::CPU, &key, &value).map_err(|error| failed(action(), error))?;
         }
-        let encoder = Model::compile(&mut core, package, ENCODER)?;
-        let locator = Model::compile(&mut core, package, LOCATOR)?;
+        let encoder = Model::compile(&mut core, package, ENCODER, &package.read(ENCODER)?)?;
+        let bytes = package.read(LOCATOR)?;
         let (cells, channels) = (package.manifest().cells() as i64, package.manifest().channels as i64);
-        Ok(OpenVinoNetworks { encoder, locator, cells, channels, _core: core })
+        let window = Mosaic::of_tiles(1, 1, &[Features::zero(cells as usize, channels as usize)?])?;
+        let (map, matching) = Map::compile(&mut core, package, bytes, &reference_tensor(&window)?)?;
+        let locator = Model::compile(&mut core, package, LOCATOR, &matching)?;
+        Ok(OpenVinoNetworks { encoder, map, locator, cells, channels, _core: core })
     }
 }
 
@@ -78,96 +89,46 @@ impl Networks for OpenVinoNetworks {
         self.encoder.read("features", &[count, self.cells, self.cells, self.channels], features)
     }
 
-    fn locate(&mut self, inputs: &LocatorInputs, outputs: &mut LocatorOutputs) -> Result<(), EngineError> {
-        let LocatorInputs { queries, clicks, reference, windows, .. } = *inputs;
-        let (count, cells, channels) = (windows.len() as i64, self.cells, self.channels);
-        let (height, width) = (inputs.height as i64, inputs.width as i64);
-        let f32 = ElementType::F32;
-        self.locator.copy("query", f32, &[count, cells, cells, channels], queries)?;
-        self.locator.copy("click", f32, &[count, 2], clicks)?;
-        self.locator.copy("reference", f32, &[1, height, width, channels], reference)?;
-        self.locator.copy("window", ElementType::I32, &[count], windows)?;
+    type Window = Vec<(String, Tensor)>;
+
+    fn prepare(&mut self, window: &Mosaic) -> Result<Vec<(String, Tensor)>, EngineError> {
+        let reference = reference_tensor(window)?;
+        let mut given = match &mut self.map {
+            Some(map) => map.run(&reference)?,
+            None => Vec::new(),
+        };
+        given.push(("reference".into(), reference));
+        Ok(given)
+    }
+
+    fn locate(
+        &mut self,
+        queries: &Queries,
+        window: &Mosaic,
+        prepared: &Vec<(String, Tensor)>,
+        outputs: &mut LocatorOutputs,
+    ) -> Result<(), EngineError> {
+        let (count, cells, channels) = (queries.windows.len() as i64, self.cells, self.channels);
+        self.locator.copy("query", ElementType::F32, &[count, cells, cells, channels], queries.features)?;
+        self.locator.copy("click", ElementType::F32, &[count, 2], queries.clicks)?;
+        self.locator.copy("window", ElementType::I32, &[count], queries.windows)?;
+        for (name, tensor) in prepared {
+            self.locator.share(name, tensor)?;
+        }
         self.locator.run()?;
-        let map = [count, height, width];
+        let map = [count, window.height() as i64, window.width() as i64];
         self.locator.read("heat", &map, &mut outputs.heat)?;
-        self.locator.read("box", &[count, height, width, 4], &mut outputs.boxes)?;
+        self.locator.read("box", &[map[0], map[1], map[2], 4], &mut outputs.boxes)?;
         self.locator.read("attention", &map, &mut outputs.attention)
     }
 }
 
-/// One compiled network and its inputs, which are kept as long as their shapes stay.
-struct Model {
-    request: InferRequest,
-    network: &'static str,
-    inputs: Vec<Input>,
-}
-
-struct Input {
-    name: &'static str,
-    shape: Vec<i64>,
-    tensor: Tensor,
-}
-
-impl Model {
-    fn compile(core: &mut Core, package: &Package, file: &'static str) -> Result<Model, EngineError> {
-        let bytes = package.read(file)?;
-        let failed = |error| failed(format!("load {}", package.folder().join(file).display()), error);
-        let model = core.read_model_from_buffer(&bytes, None).map_err(failed)?;
-        let mut compiled = core.compile_model(&model, DeviceType::CPU).map_err(failed)?;
-        let request = compiled.create_infer_request().map_err(failed)?;
-        Ok(Model { request, network: file.trim_end_matches(".onnx"), inputs: Vec::new() })
-    }
-
-    fn copy<T: Copy>(
-        &mut self,
-        name: &'static str,
-        kind: ElementType,
-        shape: &[i64],
-        values: &[T],
-    ) -> Result<(), EngineError> {
-        self.give(name, kind, shape, |place: &mut [T]| place.copy_from_slice(values))
-    }
-
-    /// Lets `write` fill the input `name`.
-    fn give<T>(
-        &mut self,
-        name: &'static str,
-        kind: ElementType,
-        shape: &[i64],
-        write: impl FnOnce(&mut [T]),
-    ) -> Result<(), EngineError> {
-        let failed = |error| failed(format!("take `{name}`"), error);
-        let known = self.inputs.iter().position(|input| input.name == name && input.shape == shape);
-        let at = match known {
-            Some(at) => at,
-            None => {
-                let tensor = Tensor::new(kind, &Shape::new(shape).map_err(failed)?).map_err(failed)?;
-                self.request.set_tensor(name, &tensor).map_err(failed)?;
-                self.inputs.retain(|input| input.name != name);
-                self.inputs.push(Input { name, shape: shape.into(), tensor });
-                self.inputs.len() - 1
-            }
-        };
-        write(self.inputs[at].tensor.get_data_mut::<T>().map_err(failed)?);
-        Ok(())
-    }
-
-    fn run(&mut self) -> Result<(), EngineError> {
-        self.request.infer().map_err(|error| failed(format!("run the {}", self.network), error))
-    }
-
-    fn read(&self, output: &str, shape: &[i64], into: &mut Vec<f32>) -> Result<(), EngineError> {
-        let failed = |error| failed(format!("read `{output}`"), error);
-        let tensor = self.request.get_tensor(output).map_err(failed)?;
-        let given = tensor.get_shape().map_err(failed)?;
-        if given.get_dimensions() != shape {
-            let problem = format!("`{output}` of shape {:?}, not {shape:?}", given.get_dimensions());
-            return Err(EngineError::Output { network: self.network, problem });
-        }
-        into.clear();
-        into.extend_from_slice(tensor.get_data::<f32>().map_err(failed)?);
-        Ok(())
-    }
+fn reference_tensor(window: &Mosaic) -> Result<Tensor, EngineError> {
+    let failed = |error| failed("take `reference`".into(), error);
+    let shape = [1, window.height() as i64, window.width() as i64, window.channels() as i64];
+    let mut tensor = Tensor::new(ElementType::F32, &Shape::new(&shape).map_err(failed)?).map_err(failed)?;
+    tensor.get_data_mut().map_err(failed)?.copy_from_slice(window.values());
+    Ok(tensor)
 }
 
 fn failed(action: String, source: ::openvino::InferenceError) -> EngineError {

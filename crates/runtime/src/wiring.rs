@@ -181,6 +181,7 @@ impl Machine {
                 evidence: evidence_sent,
                 controls: controls.clone(),
                 heat: heat.clone(),
+                counts: locate::Counts::of(&metrics),
             };
             StageSpec::new("locate", move || {
                 let backend = backend.take().map_or_else(|| config.engine.build(&package), Ok).map_err(Fault::restart)?;
