@@ -71,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let size = std::fs::metadata(&path).with_context(|| format!("looking at {}", path.display()))?;
         file_bytes.push((name.clone(), size.len()));
     }
-    let config = EngineConfig { backend: args.backend, threads: args.threads, ..Default::default() };
+    let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
     let run = if args.run { Some(measured(&package, &config)?) } else { None };
     let bf16 = args.check_bf16.as_ref().map(|pairs| check_bf16(&package, &config, pairs)).transpose()?;
     let (hash, manifest) = (package.hash().to_string(), package.manifest().clone());

@@ -68,7 +68,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let reference = picture(&args.reference)?;
     let georeference = georeference(&args, &reference)?;
     let package = Package::open(&args.package).context("opening the engine package")?;
-    let config = EngineConfig { backend: args.backend, threads: args.threads, ..Default::default() };
+    let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
     let mut backend = config.build(&package).context("starting the engine")?;
     let [x, y] = args.click.0;
     let crop = QueryCrop::cut(&query, (x as f32, y as f32), query_scale(&args, &georeference)?)

@@ -102,8 +102,8 @@ fn around(criterion: &mut Criterion) {
     group.bench_function("mosaic_4x4", |b| b.iter(|| bench.mosaic(4)));
     group.bench_function("query_image", |b| b.iter(|| EncoderImage::query_from((9.0, 200.0), picture(3))));
     let cache = FeatureCache::new(1 << 30);
-    let package = bench.package.hash();
-    let key = |tile: u64| FeatureKey { tile, imagery: ImageryHash([0; 32]), package };
+    let encoder = bench.backend.info().encoder();
+    let key = |tile: u64| FeatureKey { tile, imagery: ImageryHash([0; 32]), encoder };
     (0..1000).for_each(|tile| cache.put(key(tile), bench.tile_features[0].clone()));
     group.bench_function("cache_get", |b| b.iter(|| cache.get(black_box(&key(500)))));
     group.finish();

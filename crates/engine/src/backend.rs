@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::TILE_PX;
+use crate::cache::EncoderHash;
 use crate::error::EngineError;
 use crate::features::Features;
 use crate::image::{EncoderImage, View};
@@ -33,6 +34,11 @@ impl BackendInfo {
         let manifest = package.manifest();
         let (stride_px, channels) = (manifest.stride_px, manifest.channels);
         BackendInfo { name, precision, threads, package: package.hash(), stride_px, channels }
+    }
+
+    /// What its features are kept under.
+    pub fn encoder(&self) -> EncoderHash {
+        EncoderHash::of(self.package, self.name, self.precision)
     }
 
     /// Edge of the feature map of one image, cells.
@@ -78,11 +84,31 @@ pub trait Backend: Send {
     /// What it is and runs.
     fn info(&self) -> &BackendInfo;
 
-    /// Encodes images, each in its view; answers in the same order.
-    fn encode(&mut self, images: &[(&EncoderImage, View)]) -> Result<Vec<Features>, EngineError>;
+    /// Encodes images, each in its view, into `features`, in the same order. What `features` held is replaced; memory that
+    /// nobody else shares is used again, so that a steady load allocates nothing here.
+    fn encode_into(
+        &mut self,
+        images: &[(&EncoderImage, View)],
+        features: &mut Vec<Features>,
+    ) -> Result<(), EngineError>;
 
-    /// Answers requests, in the same order. Requests whose mosaics are clones of one are computed together.
-    fn locate(&mut self, requests: &[LocateRequest]) -> Result<Vec<Maps>, EngineError>;
+    /// Answers requests into `answers`, in the same order. Requests whose mosaics are clones of one are computed together.
+    /// What `answers` held is replaced, and its memory used again.
+    fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError>;
+
+    /// Encodes images into new features.
+    fn encode(&mut self, images: &[(&EncoderImage, View)]) -> Result<Vec<Features>, EngineError> {
+        let mut features = Vec::with_capacity(images.len());
+        self.encode_into(images, &mut features)?;
+        Ok(features)
+    }
+
+    /// Answers requests into new maps.
+    fn locate(&mut self, requests: &[LocateRequest]) -> Result<Vec<Maps>, EngineError> {
+        let mut answers = Vec::with_capacity(requests.len());
+        self.locate_into(requests, &mut answers)?;
+        Ok(answers)
+    }
 }
 
 /// Checks what every backend must refuse: features of another package's shape and clicks outside of the query.
@@ -104,17 +130,4 @@ pub fn check_requests(info: &BackendInfo, requests: &[LocateRequest]) -> Result<
         }
     }
     Ok(())
-}
-
-/// Groups of indices into `requests` that search one and the same window; every index is in one group.
-pub fn by_window(requests: &[LocateRequest]) -> Vec<Vec<usize>> {
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for (index, request) in requests.iter().enumerate() {
-        let shares = |group: &&mut Vec<usize>| requests[group[0]].reference.shares_with(request.reference);
-        match groups.iter_mut().find(shares) {
-            Some(group) => group.push(index),
-            None => groups.push(vec![index]),
-        }
-    }
-    groups
 }

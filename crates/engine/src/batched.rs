@@ -1,37 +1,43 @@
-//! What all backends do alike: pack images and questions into batches, group questions by window, compare what comes out
-//! with what was promised, and unpack it. What differs is [`Networks`], two functions on packed numbers.
+//! What all backends do alike: pack images and questions into batches, group questions by window, keep what the last windows
+//! were prepared to, compare what comes out with what was promised, and unpack it. What differs is [`Networks`].
 
 use crate::TILE_PX;
-use crate::backend::{Backend, BackendInfo, LocateRequest, Maps, by_window, check_requests};
+use crate::backend::{Backend, BackendInfo, LocateRequest, Maps, check_requests};
 use crate::error::EngineError;
 use crate::features::Features;
-use crate::image::{EncoderImage, IMAGE_BYTES, View};
+use crate::image::{EncoderImage, View};
 use crate::mosaic::Mosaic;
 
-/// The two networks on packed inputs. Implementations fill the given buffers, which are kept from run to run.
+/// The two networks. Implementations fill the given buffers, which are kept from run to run.
 pub trait Networks: Send {
-    /// Encodes `views.len()` images, `pixels` u8 [B, 256, 256, 4], into `features` f32 [B, F, F, C].
-    fn encode(&mut self, pixels: &[u8], views: &[i32], features: &mut Vec<f32>) -> Result<(), EngineError>;
+    /// Encodes images, each in its view, into `features` f32 [B, F, F, C].
+    fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError>;
 
-    /// Matches queries with one window.
-    fn locate(&mut self, inputs: &LocatorInputs, outputs: &mut LocatorOutputs) -> Result<(), EngineError>;
+    /// What the locator makes of a window before any query is known.
+    type Window: Send;
+
+    /// Prepares a window for [`Networks::locate`].
+    fn prepare(&mut self, window: &Mosaic) -> Result<Self::Window, EngineError>;
+
+    /// Matches queries with the window that `prepared` was made of.
+    fn locate(
+        &mut self,
+        queries: &Queries,
+        window: &Mosaic,
+        prepared: &Self::Window,
+        outputs: &mut LocatorOutputs,
+    ) -> Result<(), EngineError>;
 }
 
-/// What the locator is given: K queries and one window.
+/// K queries for one window.
 #[derive(Clone, Copy, Debug)]
-pub struct LocatorInputs<'a> {
+pub struct Queries<'a> {
     /// `[K, F, F, C]`.
-    pub queries: &'a [f32],
+    pub features: &'a [f32],
     /// `[K, 2]`, px of the query.
     pub clicks: &'a [f32],
-    /// `[1, H, W, C]`.
-    pub reference: &'a [f32],
-    /// `[K]`, all 0.
+    /// `[K]`, all 0: which of one window.
     pub windows: &'a [i32],
-    /// H, cells.
-    pub height: usize,
-    /// W, cells.
-    pub width: usize,
 }
 
 /// What the locator gives.
@@ -45,19 +51,29 @@ pub struct LocatorOutputs {
     pub attention: Vec<f32>,
 }
 
+/// Most numbers of the windows that are kept prepared: 16 MiB, ten windows of 4 x 4 tiles of 96 channels.
+const KEPT_NUMBERS_MAX: usize = 1 << 22;
+
 /// A backend made of networks.
-pub struct Batched<N> {
+pub struct Batched<N: Networks> {
     info: BackendInfo,
     networks: N,
+    kept: Vec<Kept<N::Window>>,
     batch_images_max: usize,
     // The batches, kept so that the warm path makes no new ones.
-    pixels: Vec<u8>,
-    views: Vec<i32>,
     features: Vec<f32>,
+    // Indices of the requests that share the window at hand.
+    group: Vec<usize>,
     queries: Vec<f32>,
     clicks: Vec<f32>,
     windows: Vec<i32>,
     outputs: LocatorOutputs,
+}
+
+/// A window as the networks prepared it. It holds the mosaic, so that no other can take its place in memory.
+struct Kept<W> {
+    mosaic: Mosaic,
+    prepared: W,
 }
 
 impl<N: Networks> Batched<N> {
@@ -67,10 +83,10 @@ impl<N: Networks> Batched<N> {
         let mut backend = Batched {
             info,
             networks,
+            kept: Vec::new(),
             batch_images_max: batch_images_max.max(1),
-            pixels: Vec::new(),
-            views: Vec::new(),
             features: Vec::new(),
+            group: Vec::new(),
             queries: Vec::new(),
             clicks: Vec::new(),
             windows: Vec::new(),
@@ -91,20 +107,14 @@ impl<N: Networks> Batched<N> {
         self.locate(&[request]).map(|_| ())
     }
 
-    fn encode_batch(&mut self, images: &[(&EncoderImage, View)]) -> Result<Vec<Features>, EngineError> {
-        self.views.clear();
-        self.views.extend(images.iter().map(|(_, view)| view.code()));
-        // One image is given as it is, without a copy.
-        let pixels: &[u8] = match images {
-            [(image, _)] => image.bytes(),
-            _ => {
-                self.pixels.clear();
-                self.pixels.reserve(images.len() * IMAGE_BYTES);
-                images.iter().for_each(|(image, _)| self.pixels.extend_from_slice(image.bytes()));
-                &self.pixels
-            }
-        };
-        self.networks.encode(pixels, &self.views, &mut self.features)?;
+    /// Encodes one batch into `features` from place `start` on.
+    fn encode_batch(
+        &mut self,
+        images: &[(&EncoderImage, View)],
+        start: usize,
+        features: &mut Vec<Features>,
+    ) -> Result<(), EngineError> {
+        self.networks.encode(images, &mut self.features)?;
         let (cells, channels) = (self.info.cells(), self.info.channels);
         let length = cells * cells * channels;
         check_length("encoder", "features", self.features.len(), images.len() * length)?;
@@ -112,19 +122,22 @@ impl<N: Networks> Batched<N> {
             let problem = "features that are not finite".into();
             return Err(EngineError::Output { network: "encoder", problem });
         }
-        self.features.chunks_exact(length).map(|one| Features::new(one.into(), cells, channels)).collect()
+        for (index, values) in self.features.chunks_exact(length).enumerate() {
+            match features.get_mut(start + index) {
+                Some(old) if (old.cells(), old.channels()) == (cells, channels) => old.replace(values),
+                Some(old) => *old = Features::new(values.into(), cells, channels)?,
+                None => features.push(Features::new(values.into(), cells, channels)?),
+            }
+        }
+        Ok(())
     }
 
-    /// Answers the requests with the indices in `group`, which share a window.
-    fn locate_group(
-        &mut self,
-        requests: &[LocateRequest],
-        group: &[usize],
-        answers: &mut [Maps],
-    ) -> Result<(), EngineError> {
+    /// Answers the requests with the indices in `self.group`, which share a window.
+    fn locate_group(&mut self, requests: &[LocateRequest], answers: &mut [Maps]) -> Result<(), EngineError> {
+        let group = &self.group;
         let reference = requests[group[0]].reference;
         let (height, width) = (reference.height(), reference.width());
-        let queries: &[f32] = match group {
+        let queries: &[f32] = match &**group {
             [only] => requests[*only].query.values(),
             _ => {
                 self.queries.clear();
@@ -136,20 +149,31 @@ impl<N: Networks> Batched<N> {
         self.clicks.extend(group.iter().flat_map(|index| requests[*index].click));
         self.windows.clear();
         self.windows.resize(group.len(), 0);
-        let (clicks, windows) = (&self.clicks, &self.windows);
-        let inputs = LocatorInputs { queries, clicks, reference: reference.values(), windows, height, width };
-        self.networks.locate(&inputs, &mut self.outputs)?;
+        let queries = Queries { features: queries, clicks: &self.clicks, windows: &self.windows };
+        match self.kept.iter().find(|kept| kept.mosaic.shares_with(reference)) {
+            Some(kept) => self.networks.locate(&queries, reference, &kept.prepared, &mut self.outputs)?,
+            None => {
+                let prepared = self.networks.prepare(reference)?;
+                self.networks.locate(&queries, reference, &prepared, &mut self.outputs)?;
+                let held: usize = self.kept.iter().map(|kept| kept.mosaic.values().len()).sum();
+                // Where there is no room, those that are there stay: giving one up for another would help neither.
+                if held + reference.values().len() <= KEPT_NUMBERS_MAX {
+                    self.kept.push(Kept { mosaic: reference.clone(), prepared });
+                }
+            }
+        }
         let area = height * width;
         let LocatorOutputs { heat, boxes, attention } = &self.outputs;
         check_length("locator", "heat", heat.len(), group.len() * area)?;
         check_length("locator", "box", boxes.len(), 4 * group.len() * area)?;
         check_length("locator", "attention", attention.len(), group.len() * area)?;
         for (at, index) in group.iter().enumerate() {
-            let mut heat = heat[at * area..(at + 1) * area].to_vec();
-            reference.mask(&mut heat);
-            let boxes = boxes[4 * at * area..4 * (at + 1) * area].to_vec();
-            let attention = attention[at * area..(at + 1) * area].to_vec();
-            answers[*index] = Maps { width, height, heat, boxes, attention };
+            let answer = &mut answers[*index];
+            (answer.width, answer.height) = (width, height);
+            refill(&mut answer.heat, &heat[at * area..(at + 1) * area]);
+            reference.mask(&mut answer.heat);
+            refill(&mut answer.boxes, &boxes[4 * at * area..4 * (at + 1) * area]);
+            refill(&mut answer.attention, &attention[at * area..(at + 1) * area]);
         }
         Ok(())
     }
@@ -160,22 +184,38 @@ impl<N: Networks> Backend for Batched<N> {
         &self.info
     }
 
-    fn encode(&mut self, images: &[(&EncoderImage, View)]) -> Result<Vec<Features>, EngineError> {
-        let mut features = Vec::with_capacity(images.len());
-        for batch in images.chunks(self.batch_images_max) {
-            features.extend(self.encode_batch(batch)?);
+    fn encode_into(
+        &mut self,
+        images: &[(&EncoderImage, View)],
+        features: &mut Vec<Features>,
+    ) -> Result<(), EngineError> {
+        features.truncate(images.len());
+        for (index, batch) in images.chunks(self.batch_images_max).enumerate() {
+            self.encode_batch(batch, index * self.batch_images_max, features)?;
         }
-        Ok(features)
+        Ok(())
     }
 
-    fn locate(&mut self, requests: &[LocateRequest]) -> Result<Vec<Maps>, EngineError> {
+    fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError> {
         check_requests(&self.info, requests)?;
-        let mut answers: Vec<Maps> = vec![Maps::default(); requests.len()];
-        for group in by_window(requests) {
-            self.locate_group(requests, &group, &mut answers)?;
+        answers.resize_with(requests.len(), Maps::default);
+        self.kept.retain(|kept| requests.iter().any(|request| request.reference.shares_with(&kept.mosaic)));
+        for first in 0..requests.len() {
+            let shares = |index: &usize| requests[*index].reference.shares_with(requests[first].reference);
+            if (0..first).any(|earlier| shares(&earlier)) {
+                continue;
+            }
+            self.group.clear();
+            self.group.extend((first..requests.len()).filter(shares));
+            self.locate_group(requests, answers)?;
         }
-        Ok(answers)
+        Ok(())
     }
+}
+
+fn refill(buffer: &mut Vec<f32>, values: &[f32]) {
+    buffer.clear();
+    buffer.extend_from_slice(values);
 }
 
 fn check_length(network: &'static str, output: &str, found: usize, expected: usize) -> Result<(), EngineError> {

@@ -1,6 +1,6 @@
 //! Tile features in memory, under a budget of bytes, and behind that on disk where one is given. A tile's features depend
-//! on its pixels and on the package alone, so the key names both; with another imagery date or another package nothing old
-//! is ever found. A disk that fails costs time, not answers: what it cannot give is encoded again.
+//! on its pixels and on what encodes them alone, so the key names both: with another imagery date, package or arithmetic
+//! nothing old is ever found. A disk that fails costs time, not answers: what it cannot give is encoded again.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,24 @@ impl fmt::Debug for ImageryHash {
     }
 }
 
+/// Identity of what encodes: SHA-256 over package, backend and arithmetic. Backends differ in the last bits and arithmetics in
+/// more, and what was cached has to be what would be computed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EncoderHash(pub [u8; 32]);
+
+impl EncoderHash {
+    /// The hash of this package run by this backend in this arithmetic.
+    pub fn of(package: PackageHash, backend: &str, precision: &str) -> EncoderHash {
+        EncoderHash(Sha256::digest(format!("{package} {backend} {precision}")).into())
+    }
+}
+
+impl fmt::Debug for EncoderHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EncoderHash({})", hex::encode(&self.0[..6]))
+    }
+}
+
 /// What features are kept under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FeatureKey {
@@ -44,8 +62,8 @@ pub struct FeatureKey {
     pub tile: u64,
     /// The imagery it was cut from.
     pub imagery: ImageryHash,
-    /// The package that encoded it.
-    pub package: PackageHash,
+    /// What encoded it.
+    pub encoder: EncoderHash,
 }
 
 /// How a cache has done since it was made.
@@ -172,7 +190,7 @@ mod tests {
     use super::*;
 
     fn key(tile: u64) -> FeatureKey {
-        FeatureKey { tile, imagery: ImageryHash::of(b"imagery"), package: PackageHash([7; 32]) }
+        FeatureKey { tile, imagery: ImageryHash::of(b"imagery"), encoder: EncoderHash([7; 32]) }
     }
 
     fn features(value: f32) -> Features {
@@ -189,10 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn another_package_or_imagery_finds_nothing() {
+    fn another_encoder_or_imagery_finds_nothing() {
         let cache = FeatureCache::new(1 << 20);
         cache.put(key(1), features(1.0));
-        assert_eq!(cache.get(&FeatureKey { package: PackageHash([8; 32]), ..key(1) }), None);
+        assert_eq!(cache.get(&FeatureKey { encoder: EncoderHash([8; 32]), ..key(1) }), None);
         assert_eq!(cache.get(&FeatureKey { imagery: ImageryHash::of(b"later"), ..key(1) }), None);
     }
 

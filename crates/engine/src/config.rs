@@ -1,11 +1,14 @@
 //! Which backend runs, and how: the `[engine]` part of a configuration.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::backend::Backend;
+use crate::cache::FeatureCache;
+use crate::disk_cache::DiskCache;
 use crate::error::EngineError;
 use crate::gate;
 use crate::package::Package;
@@ -61,34 +64,85 @@ impl Precision {
 
 /// How the engine runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct EngineConfig {
+    /// Folder of the engine package.
+    pub package: PathBuf,
     /// The backend.
+    #[serde(default)]
     pub backend: BackendName,
     /// Arithmetic of the networks.
+    #[serde(default)]
     pub precision: Precision,
     /// Threads to compute on. Absent: as many as the system lets the process use.
+    #[serde(default)]
     pub threads: Option<NonZeroUsize>,
     /// Most images encoded in one run; more are split. Bounds the memory of a large request.
+    #[serde(default = "batch_images_max")]
     pub batch_images_max: NonZeroUsize,
+    /// Folder of the OpenVINO libraries. Absent: where the system looks, then where `scripts/setup-openvino.sh` puts them.
+    #[serde(default)]
+    pub openvino_folder: Option<PathBuf>,
+    /// Memory for tile features, MiB.
+    #[serde(default = "features_mib_max")]
+    pub features_mib_max: u64,
+    /// File that keeps tile features from run to run. Absent: they are kept in memory only.
+    #[serde(default)]
+    pub features_file: Option<PathBuf>,
+    /// Most that file may hold, MiB; the oldest features are given up first.
+    #[serde(default = "features_file_mib_max")]
+    pub features_file_mib_max: u64,
 }
 
-impl Default for EngineConfig {
-    fn default() -> EngineConfig {
-        let RtenConfig { threads, batch_images_max } = RtenConfig::default();
-        EngineConfig { backend: BackendName::Auto, precision: Precision::F32, threads, batch_images_max }
-    }
+fn batch_images_max() -> NonZeroUsize {
+    RtenConfig::default().batch_images_max
+}
+
+fn features_mib_max() -> u64 {
+    256
+}
+
+// Some 40,000 tiles of a network with 96 channels every 16 px: 900 km2 at 0.6 m a pixel.
+fn features_file_mib_max() -> u64 {
+    4096
 }
 
 impl EngineConfig {
+    /// The defaults, for the package in this folder.
+    pub fn of(package: impl Into<PathBuf>) -> EngineConfig {
+        EngineConfig {
+            package: package.into(),
+            backend: BackendName::default(),
+            precision: Precision::default(),
+            threads: None,
+            batch_images_max: batch_images_max(),
+            openvino_folder: None,
+            features_mib_max: features_mib_max(),
+            features_file: None,
+            features_file_mib_max: features_file_mib_max(),
+        }
+    }
+
+    /// The cache of tile features, backed by the file where one is named.
+    pub fn features(&self) -> Result<FeatureCache, EngineError> {
+        let cache = FeatureCache::new(self.features_mib_max << 20);
+        match &self.features_file {
+            Some(file) => Ok(cache.with_disk(DiskCache::open(file, self.features_file_mib_max << 20)?)),
+            None => Ok(cache),
+        }
+    }
+
     /// The backend, ready, with `package` loaded and run once. An arithmetic other than f32 needs a passing check of this
     /// package, see [`gate`]. The choice and its reason are logged.
     pub fn build(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
-        let is_bf16 = self.precision == Precision::Bf16 && self.backend != BackendName::Rten;
-        if is_bf16 && !gate::is_admitted(package, "openvino", Precision::Bf16.name()) {
+        let precision = self.precision.name();
+        if self.precision != Precision::F32
+            && self.backend != BackendName::Rten
+            && !gate::is_admitted(package, "openvino", precision)
+        {
             let folder = package.folder().display();
             let problem = format!(
-                "there is no passing check of bf16 for the package {folder}; run `smgeo inspect {folder} --check-bf16 PAIRS` on held-out pairs, or choose precision = \"f32\""
+                "there is no passing check of {precision} for the package {folder}; run `smgeo engine check {folder} --pairs PAIRS --precision {precision}` on held-out pairs, or choose precision = \"f32\""
             );
             return Err(EngineError::Setting(problem));
         }
@@ -104,13 +158,13 @@ impl EngineConfig {
             }
             (BackendName::Rten, Precision::F32) => self.rten(package),
             (BackendName::OpenVino, _) | (BackendName::Auto, Precision::Bf16) => self.openvino(package),
-            (BackendName::Auto, Precision::F32) => match self.openvino(package) {
-                Err(EngineError::LibraryMissing { library, remedy, .. }) => {
-                    tracing::info!(backend = "rten", missing = library, remedy, "backend chosen");
-                    self.rten(package)
+            (BackendName::Auto, Precision::F32) => self.openvino(package).or_else(|error| {
+                match &error {
+                    EngineError::LibraryMissing { .. } => tracing::info!(reason = %error, "rten is taken"),
+                    _ => tracing::warn!(error = &error as &dyn std::error::Error, "openvino fails, rten is taken"),
                 }
-                other => other,
-            },
+                self.rten(package)
+            }),
         }
     }
 

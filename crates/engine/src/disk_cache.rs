@@ -26,15 +26,15 @@ struct State {
 
 // "SMgf" marks the file as ours, so that nobody's MBTiles file is taken for a cache and thinned out.
 const APPLICATION_ID: i32 = 0x534D_6766;
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 
 // A write-ahead log that may lose its last rows in a power cut: they would be encoded again, and digests find torn ones.
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA busy_timeout = 2000;";
 const SCHEMA: &str = "CREATE TABLE features (
     id INTEGER PRIMARY KEY,
-    package BLOB NOT NULL, imagery BLOB NOT NULL, tile INTEGER NOT NULL,
+    encoder BLOB NOT NULL, imagery BLOB NOT NULL, tile INTEGER NOT NULL,
     cells INTEGER NOT NULL, channels INTEGER NOT NULL, digest BLOB NOT NULL, numbers BLOB NOT NULL,
-    UNIQUE (package, imagery, tile)) STRICT;";
+    UNIQUE (encoder, imagery, tile)) STRICT;";
 
 impl DiskCache {
     /// Opens the cache in the file at `path`, or makes it, to hold at most about `bytes_max` bytes. A file that is not a
@@ -68,10 +68,10 @@ impl DiskCache {
         let state = self.lock();
         let mut asked = state
             .connection
-            .prepare_cached("SELECT 1 FROM features WHERE package = ?1 AND imagery = ?2 AND tile = ?3")
+            .prepare_cached("SELECT 1 FROM features WHERE encoder = ?1 AND imagery = ?2 AND tile = ?3")
             .map_err(|source| failed(&self.path, "read", source))?;
         asked
-            .exists(params![key.package.0, key.imagery.0, key.tile as i64])
+            .exists(params![key.encoder.0, key.imagery.0, key.tile as i64])
             .map_err(|source| failed(&self.path, "read", source))
     }
 
@@ -125,10 +125,10 @@ impl Row {
 impl State {
     fn row(&self, key: &FeatureKey) -> rusqlite::Result<Option<Row>> {
         let mut asked = self.connection.prepare_cached(
-            "SELECT id, cells, channels, digest, numbers FROM features WHERE package = ?1 AND imagery = ?2 AND tile = ?3",
+            "SELECT id, cells, channels, digest, numbers FROM features WHERE encoder = ?1 AND imagery = ?2 AND tile = ?3",
         )?;
         asked
-            .query_row(params![key.package.0, key.imagery.0, key.tile as i64], |row| {
+            .query_row(params![key.encoder.0, key.imagery.0, key.tile as i64], |row| {
                 let (id, cells, channels) = (row.get(0)?, row.get(1)?, row.get(2)?);
                 Ok(Row { id, cells, channels, digest: row.get(3)?, numbers: row.get(4)? })
             })
@@ -142,12 +142,12 @@ impl State {
         let numbers: Vec<u8> = features.values().iter().flat_map(|value| value.to_le_bytes()).collect();
         let (cells, channels) = (features.cells() as i64, features.channels() as i64);
         let digest = digest(key, cells, channels, &numbers);
-        let (package, imagery, tile) = (key.package.0, key.imagery.0, key.tile as i64);
+        let (encoder, imagery, tile) = (key.encoder.0, key.imagery.0, key.tile as i64);
         self.connection
             .prepare_cached(
-                "INSERT INTO features (package, imagery, tile, cells, channels, digest, numbers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO features (encoder, imagery, tile, cells, channels, digest, numbers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .execute(params![package, imagery, tile, cells, channels, digest, numbers])?;
+            .execute(params![encoder, imagery, tile, cells, channels, digest, numbers])?;
         self.bytes += numbers.len() as u64;
         Ok(())
     }
@@ -195,7 +195,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 fn digest(key: &FeatureKey, cells: i64, channels: i64, numbers: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(key.package.0);
+    hash.update(key.encoder.0);
     hash.update(key.imagery.0);
     for value in [key.tile, cells as u64, channels as u64] {
         hash.update(value.to_le_bytes());

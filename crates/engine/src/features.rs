@@ -23,6 +23,24 @@ impl Features {
         Ok(Features { values, cells, channels })
     }
 
+    /// Features that are all zero, for trying a network out.
+    pub(crate) fn zero(cells: usize, channels: usize) -> Result<Features, EngineError> {
+        Features::new(vec![0.0; cells * cells * channels].into(), cells, channels)
+    }
+
+    /// Whether both are clones of one.
+    pub fn shares_with(&self, other: &Features) -> bool {
+        Arc::ptr_eq(&self.values, &other.values)
+    }
+
+    /// Makes these the features of other numbers of the same shape, in place where nobody else shares the memory.
+    pub(crate) fn replace(&mut self, values: &[f32]) {
+        match Arc::get_mut(&mut self.values) {
+            Some(own) if own.len() == values.len() => own.copy_from_slice(values),
+            _ => self.values = values.into(),
+        }
+    }
+
     /// All numbers, `[cells, cells, channels]` row-major.
     pub fn values(&self) -> &[f32] {
         &self.values

@@ -18,6 +18,7 @@ pub mod batched;
 pub mod cache;
 pub mod config;
 pub mod conformance;
+mod cut;
 pub mod decode;
 pub mod disk_cache;
 pub mod error;
@@ -36,8 +37,8 @@ pub mod rten;
 pub mod stills;
 
 pub use crate::backend::{Backend, BackendInfo, LocateRequest, Maps};
-pub use crate::cache::{FeatureCache, FeatureKey, ImageryHash};
-pub use crate::config::{BackendName, EngineConfig};
+pub use crate::cache::{EncoderHash, FeatureCache, FeatureKey, ImageryHash};
+pub use crate::config::{BackendName, EngineConfig, Precision};
 pub use crate::decode::{Located, decode};
 pub use crate::disk_cache::DiskCache;
 pub use crate::error::EngineError;

@@ -9,9 +9,11 @@ use rten_tensor::{NdTensorView, Tensor};
 
 use crate::TILE_PX;
 use crate::backend::BackendInfo;
-use crate::batched::{Batched, LocatorInputs, LocatorOutputs, Networks};
+use crate::batched::{Batched, LocatorOutputs, Networks, Queries};
+use crate::cut::Cut;
 use crate::error::EngineError;
-use crate::image::CHANNELS;
+use crate::image::{CHANNELS, EncoderImage, View};
+use crate::mosaic::Mosaic;
 use crate::package::{ENCODER, LOCATOR, Package};
 
 const NAME: &str = "rten";
@@ -49,38 +51,62 @@ pub struct RtenNetworks {
     encoder: Model,
     encoder_inputs: [NodeId; 2],
     encoder_output: [NodeId; 1],
+    map: Option<WindowMap>,
     locator: Model,
-    locator_inputs: [NodeId; 4],
     locator_outputs: [NodeId; 3],
     options: RunOptions,
     cells: usize,
     channels: usize,
+    // The batch, kept from run to run.
+    pixels: Vec<u8>,
+    views: Vec<i32>,
 }
 
 impl RtenNetworks {
     fn load(package: &Package, threads: usize) -> Result<RtenNetworks, EngineError> {
-        let (encoder, locator) = (load(package, ENCODER)?, load(package, LOCATOR)?);
+        let encoder = model(package.read(ENCODER)?, package, ENCODER)?;
+        let bytes = package.read(LOCATOR)?;
+        let (map, locator) = match Cut::of(&bytes).and_then(|cut| Some((cut.map()?, cut.matching(None)?, cut))) {
+            Some((map, matching, cut)) => {
+                let map = WindowMap::new(model(map, package, LOCATOR)?, &cut, package)?;
+                (Some(map), model(matching, package, LOCATOR)?)
+            }
+            None => (None, model(bytes, package, LOCATOR)?),
+        };
         let pool = Arc::new(ThreadPool::with_num_threads(threads));
         Ok(RtenNetworks {
             encoder_inputs: nodes(&encoder, package, ENCODER, ["image", "view"])?,
             encoder_output: nodes(&encoder, package, ENCODER, ["features"])?,
             encoder,
-            locator_inputs: nodes(&locator, package, LOCATOR, ["query", "click", "reference", "window"])?,
+            map,
             locator_outputs: nodes(&locator, package, LOCATOR, ["heat", "box", "attention"])?,
             locator,
             options: RunOptions::default().with_thread_pool(Some(pool)),
             cells: package.manifest().cells(),
             channels: package.manifest().channels,
+            pixels: Vec::new(),
+            views: Vec::new(),
         })
     }
 }
 
 impl Networks for RtenNetworks {
-    fn encode(&mut self, pixels: &[u8], views: &[i32], features: &mut Vec<f32>) -> Result<(), EngineError> {
-        let count = views.len();
+    fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
+        let count = images.len();
+        self.views.clear();
+        self.views.extend(images.iter().map(|(_, view)| view.code()));
+        // One image is given as it is, without a copy.
+        let pixels: &[u8] = match images {
+            [(image, _)] => image.bytes(),
+            _ => {
+                self.pixels.clear();
+                images.iter().for_each(|(image, _)| self.pixels.extend_from_slice(image.bytes()));
+                &self.pixels
+            }
+        };
         let inputs: [ValueOrView; 2] = [
             NdTensorView::from_data([count, TILE_PX, TILE_PX, CHANNELS], pixels).into(),
-            NdTensorView::from_data([count], views).into(),
+            NdTensorView::from_data([count], &*self.views).into(),
         ];
         let inputs = self.encoder_inputs.into_iter().zip(inputs).collect();
         let run = self.encoder.run_n(inputs, self.encoder_output, Some(self.options.clone()));
@@ -89,18 +115,38 @@ impl Networks for RtenNetworks {
         Ok(())
     }
 
-    fn locate(&mut self, inputs: &LocatorInputs, outputs: &mut LocatorOutputs) -> Result<(), EngineError> {
-        let LocatorInputs { queries, clicks, reference, windows, height, width } = *inputs;
-        let (count, cells, channels) = (windows.len(), self.cells, self.channels);
-        let inputs: [ValueOrView; 4] = [
-            NdTensorView::from_data([count, cells, cells, channels], queries).into(),
-            NdTensorView::from_data([count, 2], clicks).into(),
-            NdTensorView::from_data([1, height, width, channels], reference).into(),
-            NdTensorView::from_data([count], windows).into(),
+    type Window = Vec<Tensor<f32>>;
+
+    fn prepare(&mut self, window: &Mosaic) -> Result<Vec<Tensor<f32>>, EngineError> {
+        let Some(map) = &self.map else { return Ok(Vec::new()) };
+        let inputs = vec![(map.input, reference(window).into())];
+        let run = map.model.run(inputs, &map.outputs, Some(self.options.clone()));
+        let given = run.map_err(|error| failed("run the locator's map".into(), error))?;
+        let f32 = |value: Value| value.into_tensor().ok_or_else(|| not_f32("locator", "a value of its map"));
+        given.into_iter().map(f32).collect()
+    }
+
+    fn locate(
+        &mut self,
+        queries: &Queries,
+        window: &Mosaic,
+        prepared: &Vec<Tensor<f32>>,
+        outputs: &mut LocatorOutputs,
+    ) -> Result<(), EngineError> {
+        let (count, cells, channels) = (queries.windows.len(), self.cells, self.channels);
+        let own: [(&str, ValueOrView); 4] = [
+            ("query", NdTensorView::from_data([count, cells, cells, channels], queries.features).into()),
+            ("click", NdTensorView::from_data([count, 2], queries.clicks).into()),
+            ("reference", reference(window).into()),
+            ("window", NdTensorView::from_data([count], queries.windows).into()),
         ];
-        let inputs = self.locator_inputs.into_iter().zip(inputs).collect();
-        let run = self.locator.run_n(inputs, self.locator_outputs, Some(self.options.clone()));
+        // An input that only the map reads is not one of the rest.
+        let own = own.into_iter().filter_map(|(name, value)| Some((self.locator.find_node(name)?, value)));
+        let carried = self.map.iter().flat_map(|map| &map.carried).zip(prepared);
+        let carried = carried.filter_map(|(name, value)| Some((self.locator.find_node(name)?, value.view().into())));
+        let run = self.locator.run_n(own.chain(carried).collect(), self.locator_outputs, Some(self.options.clone()));
         let [heat, boxes, attention] = run.map_err(|error| failed("run the locator".into(), error))?;
+        let (height, width) = (window.height(), window.width());
         outputs.heat = numbers(heat, "locator", "heat", &[count, height, width])?;
         outputs.boxes = numbers(boxes, "locator", "box", &[count, height, width, 4])?;
         outputs.attention = numbers(attention, "locator", "attention", &[count, height, width])?;
@@ -108,11 +154,32 @@ impl Networks for RtenNetworks {
     }
 }
 
-fn load(package: &Package, name: &str) -> Result<Model, EngineError> {
+/// The part of the locator that reads the window alone.
+struct WindowMap {
+    model: Model,
+    input: NodeId,
+    outputs: Vec<NodeId>,
+    carried: Vec<String>,
+}
+
+impl WindowMap {
+    fn new(model: Model, cut: &Cut, package: &Package) -> Result<WindowMap, EngineError> {
+        let [input] = nodes(&model, package, LOCATOR, ["reference"])?;
+        let carried = cut.carried().to_vec();
+        let outputs = carried.iter().filter_map(|name| model.find_node(name)).collect();
+        Ok(WindowMap { model, input, outputs, carried })
+    }
+}
+
+fn reference(window: &Mosaic) -> NdTensorView<'_, f32, 4> {
+    NdTensorView::from_data([1, window.height(), window.width(), window.channels()], window.values())
+}
+
+fn model(bytes: Vec<u8>, package: &Package, file: &str) -> Result<Model, EngineError> {
     let mut options = ModelOptions::with_all_ops();
     options.prepack_weights(true);
-    let path = package.folder().join(name);
-    options.load(package.read(name)?).map_err(|error| failed(format!("load {}", path.display()), error))
+    let path = package.folder().join(file);
+    options.load(bytes).map_err(|error| failed(format!("load {}", path.display()), error))
 }
 
 fn nodes<const N: usize>(
@@ -129,12 +196,16 @@ fn nodes<const N: usize>(
 }
 
 fn numbers(value: Value, network: &'static str, output: &str, shape: &[usize]) -> Result<Vec<f32>, EngineError> {
-    let wrong = |found: String| EngineError::Output { network, problem: format!("`{output}` {found}, not {shape:?}") };
-    let tensor: Tensor<f32> = value.into_tensor().ok_or_else(|| wrong("that is not f32".into()))?;
+    let tensor: Tensor<f32> = value.into_tensor().ok_or_else(|| not_f32(network, output))?;
     if tensor.shape() != shape {
-        return Err(wrong(format!("of shape {:?}", tensor.shape())));
+        let problem = format!("`{output}` of shape {:?}, not {shape:?}", tensor.shape());
+        return Err(EngineError::Output { network, problem });
     }
     Ok(tensor.into_data())
+}
+
+fn not_f32(network: &'static str, output: &str) -> EngineError {
+    EngineError::Output { network, problem: format!("`{output}` that is not f32") }
 }
 
 fn failed(action: String, source: impl std::error::Error + Send + Sync + 'static) -> EngineError {

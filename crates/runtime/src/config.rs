@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use smgeo_engine::EngineConfig;
 
 use crate::prompts::PromptsConfig;
 use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig};
@@ -122,17 +123,6 @@ fn delay_ms() -> u64 {
     20
 }
 
-/// Names the network.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EngineConfig {
-    /// The package's folder.
-    pub package: PathBuf,
-    /// Threads the network may use; all physical cores if not given.
-    #[serde(default)]
-    pub threads: Option<std::num::NonZeroUsize>,
-}
-
 /// Says where tracks go, besides the page.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -191,6 +181,8 @@ impl Config {
     fn anchor(&mut self, folder: &Path) {
         let anchor = |path: &mut PathBuf| *path = folder.join(&*path);
         anchor(&mut self.engine.package);
+        self.engine.features_file.iter_mut().for_each(anchor);
+        self.engine.openvino_folder.iter_mut().for_each(anchor);
         if let ingest::Source::File(file) = &mut self.ingest.source {
             anchor(&mut file.path);
         }

@@ -2,12 +2,14 @@
 //!
 //! Tiles never depend on a query, so each is encoded once and its features are kept. A query whose window is not
 //! encoded yet waits some frames: its tiles are encoded first, nearest to the ray first, a few a step. While no query waits,
-//! the tiles that the next queries will need are encoded.
+//! the tiles that the next queries will need are encoded; where queries never stop coming, one such tile goes beside them
+//! now and then, because a flight needs about one a second.
 //!
 //! The ray is a prior for *which* of several look-alikes is meant, so it is taken wider than the telemetry claims; the place
 //! itself is the network's. Taking the ray at its word in every frame would count one compass error as many measurements.
 
 mod answer;
+mod atlas;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,19 +17,21 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
-use smgeo_engine::{
-    Backend, EncoderImage, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest, Mosaic, Package, View,
-};
+use smgeo_engine::{Backend, EncoderImage, FeatureCache, Features, LocateRequest, Maps, Package, View};
 use smgeo_flow::latest::Take;
-use smgeo_flow::{Fault, SharedClock, Stage};
-use smgeo_geo::{TileId, TileWindow};
+use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
+use smgeo_geo::TileId;
 use smgeo_messages::{Detection, Evidence, Outcome, Provenance, Query, QueryBatch};
 use tokio::sync::{broadcast, watch};
 
-use crate::tiles::{TileKeeper, TilePicture, TileSource, TileState};
+use crate::control::{Count, Metrics};
+use crate::tiles::{TileKeeper, TilePicture, TileSource};
 use crate::web::HeatBoard;
 
 use answer::Reading;
+use atlas::{Atlas, Gathered};
+
+pub use atlas::feature_key;
 
 /// Is how long one step waits for queries before it turns to the tiles ahead.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -35,6 +39,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// Tiles encoded beside the queries of one step: enough to fill a window in a few frames, few enough that other targets
 /// keep their rate meanwhile.
 const TILES_A_STEP: usize = 4;
+
+/// How long the tiles ahead may go without one being encoded. Four tiles a second are several times what a flight at 20 m/s
+/// needs, and cost a query in six.
+const AHEAD_PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// Sets the search.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,8 +54,6 @@ pub struct Config {
     pub prior_outlier: f64,
     /// Added to every answer's standard deviation, metres: relief and pose distort the crop.
     pub rectification_sigma_m: f64,
-    /// Memory for tile features, MiB.
-    pub features_mib_max: u64,
     /// Asks each question with another target's picture as well and reports those answers apart. A control for
     /// evaluations: a network that looks at its query must fail at it.
     pub shuffled_control: bool,
@@ -59,7 +65,6 @@ impl Default for Config {
             prior_widening: 2.0,
             prior_outlier: 0.01,
             rectification_sigma_m: 1.0,
-            features_mib_max: 256,
             shuffled_control: false,
         }
     }
@@ -97,6 +102,34 @@ pub struct Ends {
     pub controls: broadcast::Sender<Arc<Detection>>,
     /// The last answer about each target, for the page.
     pub heat: HeatBoard,
+    /// What is counted.
+    pub counts: Counts,
+}
+
+/// Counts what was asked and what was encoded for it.
+#[derive(Clone)]
+pub struct Counts {
+    /// Questions that were answered.
+    pub answered: Count,
+    /// Questions that could not be answered yet, because a tile of their window was not encoded.
+    pub waited: Count,
+    /// Tiles that a waiting question needed.
+    pub tiles_late: Count,
+    /// Tiles that were encoded before a question needed them.
+    pub tiles_ahead: Count,
+}
+
+impl Counts {
+    /// Makes the counts, all zero the first time.
+    pub fn of(metrics: &Metrics) -> Self {
+        let count = |item| metrics.items("locate", item);
+        Self {
+            answered: count("answered"),
+            waited: count("waited_for_tiles"),
+            tiles_late: count("tiles_late"),
+            tiles_ahead: count("tiles_ahead"),
+        }
+    }
 }
 
 /// Is the stage: questions in, evidence out.
@@ -105,28 +138,14 @@ pub struct Locate {
     clock: SharedClock,
     backend: Box<dyn Backend>,
     package: Arc<Package>,
-    features: Arc<FeatureCache>,
-    keeper: Arc<TileKeeper>,
+    atlas: Atlas,
     provenance: Arc<Provenance>,
     ends: Ends,
-}
-
-/// Is the state of a query's window.
-enum Gathered {
-    /// Every tile that the map has is encoded.
-    Ready { mosaic: Mosaic, missing: Vec<TileId> },
-    /// Some of its tiles are still to be read or encoded.
-    Pending,
-    /// The map has none of its tiles.
-    Empty,
-}
-
-/// Is what is known of one tile.
-enum Known {
-    Encoded(Features),
-    Picture(TilePicture),
-    Pending,
-    Missing,
+    // When a tile ahead was last encoded, or there was none to encode.
+    looked_ahead: Stamp,
+    // Kept from step to step, so that their memory is used again.
+    features: Vec<Features>,
+    maps: Vec<Maps>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +175,10 @@ impl Locate {
             model_hash: package.hash().to_string(),
             backend: backend.info().to_string(),
         });
-        Self { config, clock, backend, package, features, keeper, provenance, ends }
+        let atlas = Atlas::new(keeper, features, backend.info().encoder());
+        let looked_ahead = clock.now();
+        let (features, maps) = (Vec::new(), Vec::new());
+        Self { config, clock, backend, package, atlas, provenance, ends, looked_ahead, features, maps }
     }
 
     fn answer(&mut self, batch: QueryBatch) -> Result<(), Fault> {
@@ -168,93 +190,62 @@ impl Locate {
             return Ok(());
         }
         let wanted = nearest_first(&batch.queries);
-        self.want(&wanted);
-        let query_features = self.encode(&batch.queries, &wanted)?;
-        let gathered = self.gather(&batch.queries)?;
-        let answers = self.locate(&batch.queries, &query_features, &gathered)?;
+        let ahead = self.ends.ahead.borrow().clone();
+        self.atlas.want(&wanted, &ahead);
+        self.encode(&batch.queries, &wanted, &ahead)?;
+        let windows = batch.queries.iter().map(|query| query.window);
+        let gathered = self.atlas.gather(windows).map_err(Fault::restart)?;
+        let answers = self.locate(&batch.queries, &gathered)?;
         for (query, outcome) in batch.queries.iter().zip(answers) {
             let detection = self.detection(query, outcome);
             self.ends.heat.take(&detection);
             self.send(Evidence::Answered(detection))?;
         }
+        let waited = gathered.iter().filter(|gathered| matches!(gathered, Gathered::Pending)).count();
+        self.ends.counts.waited.inc_by(waited as u64);
+        self.ends.counts.answered.inc_by((gathered.len() - waited) as u64);
         if self.config.shuffled_control {
-            self.control(&batch.queries, query_features, &gathered)?;
+            self.control(&batch.queries, &gathered)?;
         }
         Ok(())
     }
 
-    /// Encodes the queries, and beside them a few of the tiles that are read but not encoded; returns the queries' features.
-    fn encode(&mut self, queries: &[Query], wanted: &[TileId]) -> Result<Vec<Features>, Fault> {
-        let fresh: Vec<TilePicture> = wanted
-            .iter()
-            .filter_map(|tile| match self.known(*tile) {
-                Known::Picture(picture) => Some(picture),
-                _ => None,
-            })
-            .take(TILES_A_STEP)
-            .collect();
-        let tiles = fresh.iter().map(|picture| EncoderImage::tile(&picture.rgb)).collect::<Result<Vec<_>, _>>();
-        let tiles = tiles.map_err(Fault::skip)?;
+    /// Encodes the queries into `self.features`, and beside them a few of the tiles they need, or one of those ahead if none of
+    /// them has been encoded for a while.
+    fn encode(&mut self, queries: &[Query], wanted: &[TileId], ahead: &[TileId]) -> Result<(), Fault> {
+        let mut fresh = self.atlas.fresh(wanted, TILES_A_STEP);
+        let is_late = !fresh.is_empty();
+        if !is_late && self.clock.now().since(self.looked_ahead) >= AHEAD_PAUSE_MAX {
+            fresh = self.atlas.fresh(ahead, 1);
+            self.looked_ahead = self.clock.now();
+        }
+        let tiles = tile_images(&fresh)?;
         let images: Vec<(&EncoderImage, View)> = queries
             .iter()
             .map(|query| (&query.image, View::Query))
             .chain(tiles.iter().map(|tile| (tile, View::Tile)))
             .collect();
-        let mut features = self.backend.encode(&images).map_err(Fault::restart)?;
-        let of_tiles = features.split_off(queries.len());
-        for (picture, features) in fresh.iter().zip(of_tiles) {
-            self.features.put(self.key(picture), features);
+        self.backend.encode_into(&images, &mut self.features).map_err(Fault::restart)?;
+        for (picture, features) in fresh.iter().zip(self.features.drain(queries.len()..)) {
+            self.atlas.put(picture, features);
         }
-        Ok(features)
+        let counts = &self.ends.counts;
+        let count = if is_late { &counts.tiles_late } else { &counts.tiles_ahead };
+        count.inc_by(fresh.len() as u64);
+        Ok(())
     }
 
-    fn gather(&self, queries: &[Query]) -> Result<Vec<Gathered>, Fault> {
-        let mut by_window = HashMap::<TileWindow, Mosaic>::new();
-        queries.iter().map(|query| self.gather_window(&query.window, &mut by_window)).collect()
-    }
-
-    /// Puts a window together. Queries with the same window share one mosaic, and so one run of the locator.
-    fn gather_window(&self, window: &TileWindow, made: &mut HashMap<TileWindow, Mosaic>) -> Result<Gathered, Fault> {
-        let known: Vec<(TileId, Known)> = window.tiles().map(|tile| (tile, self.known(tile))).collect();
-        if known.iter().any(|(_, known)| matches!(known, Known::Pending | Known::Picture(_))) {
-            return Ok(Gathered::Pending);
-        }
-        let missing: Vec<TileId> =
-            known.iter().filter(|(_, known)| matches!(known, Known::Missing)).map(|(tile, _)| *tile).collect();
-        if missing.len() == known.len() {
-            return Ok(Gathered::Empty);
-        }
-        if let Some(mosaic) = made.get(window) {
-            return Ok(Gathered::Ready { mosaic: mosaic.clone(), missing });
-        }
-        let features: Vec<Option<&Features>> = known
-            .iter()
-            .map(|(_, known)| match known {
-                Known::Encoded(features) => Some(features),
-                _ => None,
-            })
-            .collect();
-        let mosaic = Mosaic::assemble(window.rows() as usize, window.columns() as usize, &features);
-        let mosaic = mosaic.map_err(Fault::restart)?;
-        made.insert(*window, mosaic.clone());
-        Ok(Gathered::Ready { mosaic, missing })
-    }
-
-    /// Matches every query whose window is ready, in one run.
-    fn locate(
-        &mut self,
-        queries: &[Query],
-        features: &[Features],
-        gathered: &[Gathered],
-    ) -> Result<Vec<Outcome>, Fault> {
+    /// Matches every query whose window is ready, in one run, each with its place in `self.features`.
+    fn locate(&mut self, queries: &[Query], gathered: &[Gathered]) -> Result<Vec<Outcome>, Fault> {
         let mut requests = Vec::with_capacity(queries.len());
-        for ((query, features), gathered) in queries.iter().zip(features).zip(gathered) {
+        for ((query, features), gathered) in queries.iter().zip(&self.features).zip(gathered) {
             if let Gathered::Ready { mosaic, .. } = gathered {
                 let click = [query.click.x as f32, query.click.y as f32];
                 requests.push(LocateRequest { query: features, click, reference: mosaic });
             }
         }
-        let mut maps = self.backend.locate(&requests).map_err(Fault::restart)?.into_iter();
+        self.backend.locate_into(&requests, &mut self.maps).map_err(Fault::restart)?;
+        let mut maps = self.maps.iter();
         let manifest = self.package.manifest();
         let reading =
             Reading { config: &self.config, stride_px: manifest.stride_px, temperature: manifest.temperature };
@@ -266,19 +257,19 @@ impl Locate {
             }
             Gathered::Ready { missing, .. } => {
                 let maps = maps.next().expect("one map for each request, one request for each ready window");
-                reading.outcome(query, &maps, missing)
+                reading.outcome(query, maps, missing)
             }
         };
         Ok(queries.iter().zip(gathered).map(outcome).collect())
     }
 
     /// Asks again with each target's picture replaced by its neighbour's, and reports the answers apart.
-    fn control(&mut self, queries: &[Query], mut features: Vec<Features>, gathered: &[Gathered]) -> Result<(), Fault> {
+    fn control(&mut self, queries: &[Query], gathered: &[Gathered]) -> Result<(), Fault> {
         if queries.len() < 2 {
             return Ok(());
         }
-        features.rotate_left(1);
-        for (query, outcome) in queries.iter().zip(self.locate(queries, &features, gathered)?) {
+        self.features.rotate_left(1);
+        for (query, outcome) in queries.iter().zip(self.locate(queries, gathered)?) {
             let _ = self.ends.controls.send(Arc::new(self.detection(query, outcome)));
         }
         Ok(())
@@ -299,49 +290,23 @@ impl Locate {
         }
     }
 
-    /// Asks for tiles: those of the queries first, then those ahead.
-    fn want(&self, wanted: &[TileId]) {
-        let ahead = self.ends.ahead.borrow().clone();
-        let all: Vec<TileId> = wanted.iter().chain(ahead.iter()).copied().collect();
-        self.keeper.want(&all);
-    }
-
     /// Encodes one tile of those that will be needed soon, if one is read and not encoded.
     fn look_ahead(&mut self) -> Result<(), Fault> {
         if self.ends.ahead.has_changed().unwrap_or(false) {
             let ahead = self.ends.ahead.borrow_and_update().clone();
-            self.keeper.want(&ahead);
+            self.atlas.want(&ahead, &[]);
         }
+        self.looked_ahead = self.clock.now();
         let ahead = self.ends.ahead.borrow().clone();
-        let next = ahead.iter().find_map(|tile| match self.known(*tile) {
-            Known::Picture(picture) => Some(picture),
-            _ => None,
-        });
-        let Some(picture) = next else { return Ok(()) };
-        let image = EncoderImage::tile(&picture.rgb).map_err(Fault::skip)?;
-        let mut features = self.backend.encode(&[(&image, View::Tile)]).map_err(Fault::restart)?;
-        if let Some(features) = features.pop() {
-            self.features.put(self.key(&picture), features);
+        let fresh = self.atlas.fresh(&ahead, 1);
+        let tiles = tile_images(&fresh)?;
+        let images: Vec<(&EncoderImage, View)> = tiles.iter().map(|tile| (tile, View::Tile)).collect();
+        let features = self.backend.encode(&images).map_err(Fault::restart)?;
+        for (picture, features) in fresh.iter().zip(features) {
+            self.atlas.put(picture, features);
+            self.ends.counts.tiles_ahead.inc();
         }
         Ok(())
-    }
-
-    fn known(&self, tile: TileId) -> Known {
-        match self.keeper.state(tile) {
-            TileState::Ready(picture) => match self.features.get(&self.key(&picture)) {
-                Some(features) => Known::Encoded(features),
-                None => Known::Picture(picture),
-            },
-            TileState::Loading | TileState::Unwanted => Known::Pending,
-            TileState::Failed(_) => Known::Missing,
-        }
-    }
-
-    fn key(&self, picture: &TilePicture) -> FeatureKey {
-        let TileId { z, x, y } = picture.id;
-        // Zoom in the upper bits, then column and row: one number for each tile of the pyramid.
-        let tile = u64::from(z) << 58 | u64::from(x) << 29 | u64::from(y);
-        FeatureKey { tile, imagery: ImageryHash(picture.sha256), package: self.package.hash() }
     }
 
     fn send(&self, evidence: Evidence) -> Result<(), Fault> {
@@ -363,6 +328,10 @@ impl Stage for Locate {
             None => self.look_ahead(),
         }
     }
+}
+
+fn tile_images(pictures: &[TilePicture]) -> Result<Vec<EncoderImage>, Fault> {
+    pictures.iter().map(|picture| EncoderImage::tile(&picture.rgb)).collect::<Result<_, _>>().map_err(Fault::skip)
 }
 
 /// Lists the tiles of all windows once each, those nearest to a ray, or to the middle of their window, first.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use actix::{Actor, Addr};
 use anyhow::anyhow;
 use crossbeam_channel::bounded;
-use smgeo_engine::{FeatureCache, Package, RtenBackend, RtenConfig};
+use smgeo_engine::Package;
 use smgeo_flow::{Fault, SharedClock, Stage, StopToken, latest};
 use smgeo_geo::TileId;
 use smgeo_messages::wire::{Publisher, TrackV1};
@@ -97,7 +97,12 @@ impl Machine {
         let store = tiles::open(&config.tiles, clock.clone())?;
         let zoom = about::zoom(&config, &package, store.info())?;
         let keeper = Arc::new(TileKeeper::start(store.clone(), TILE_LOADERS, clock.clone())?);
-        let features = Arc::new(FeatureCache::new(config.locate.features_mib_max << 20));
+        let features = Arc::new(config.engine.features()?);
+        let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
+        // The first backend is made here, so that a network that cannot run is an error of the start.
+        let backend = config.engine.build(&package)?;
+        let about = about::about(&publisher, &package, backend.info(), store.info());
+        let mut backend = Some(backend);
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
         GroundSource::open(&config.terrain)?;
 
@@ -126,8 +131,6 @@ impl Machine {
         let prompts =
             Prompts::new(config.prompts.clone(), clock.clone(), frames_seen.clone(), metrics.clone(), prompts_set)
                 .start();
-        let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
-
         let mut stages = Vec::new();
         let (mut first, view) =
             config.ingest.clone().build(clock.clone(), frames_put.clone(), units.clone()).map(|(i, v)| (Some(i), v))?;
@@ -178,10 +181,10 @@ impl Machine {
                 evidence: evidence_sent,
                 controls: controls.clone(),
                 heat: heat.clone(),
+                counts: locate::Counts::of(&metrics),
             };
             StageSpec::new("locate", move || {
-                let threads = RtenConfig { threads: config.engine.threads, ..RtenConfig::default() };
-                let backend = Box::new(RtenBackend::new(&package, &threads).map_err(Fault::restart)?);
+                let backend = backend.take().map_or_else(|| config.engine.build(&package), Ok).map_err(Fault::restart)?;
                 let (settings, clock, package) = (config.locate.clone(), clock.clone(), package.clone());
                 let (features, keeper) = (features.clone(), keeper.clone());
                 let stage = Locate::new(settings, clock, backend, package, features, keeper, ends.clone());
@@ -214,7 +217,7 @@ impl Machine {
             clock: clock.clone(),
             metrics: metrics.clone(),
             health: health.clone(),
-            about: Arc::new(about::about(&publisher, &package, store.info())),
+            about: Arc::new(about),
             prompts: prompts.clone(),
             prompt_set: prompts_seen,
             tracks: wire,

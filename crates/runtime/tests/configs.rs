@@ -25,6 +25,7 @@ fn every_configuration_that_ships_is_sound() {
 fn the_values_shown_in_smgeo_toml_are_the_defaults() {
     let shown = Config::load(&configs().join("smgeo.toml")).unwrap();
     assert_eq!(format!("{:?}", shown.fuse), format!("{:?}", smgeo_runtime::fuse::Config::default()));
+    assert_eq!(shown.engine, smgeo_engine::EngineConfig::of(&shown.engine.package));
     assert_eq!(format!("{:?}", shown.locate), format!("{:?}", smgeo_runtime::locate::Config::default()));
     assert_eq!(shown.assemble, smgeo_runtime::assemble::Config::default());
     assert_eq!(shown.camera, smgeo_runtime::camera::Config::default());
@@ -55,4 +56,14 @@ fn what_is_wrong_is_named_with_file_and_key() {
         let error = Config::load(&path).expect_err(added).to_string();
         assert!(error.contains(named) && error.contains("case.toml"), "{added:?} gives {error}");
     }
+}
+
+#[test]
+fn a_backend_that_is_not_known_is_named_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case.toml");
+    let sound = std::fs::read_to_string(configs().join("replay.toml")).unwrap();
+    std::fs::write(&path, sound.replace("[engine]", "[engine]\nbackend = \"onnx\"")).unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    assert!(["onnx", "auto", "rten", "openvino"].iter().all(|name| error.contains(name)), "{error}");
 }

@@ -139,7 +139,7 @@ fn cached_features_are_the_computed_ones_to_the_bit() {
     let mut backend = backend();
     let cache = FeatureCache::new(1 << 24);
     let tiled = TiledReference::cut(&noise(512, 512)).unwrap();
-    let key = |tile: u64| FeatureKey { tile, imagery: ImageryHash::of(b"noise"), package: backend.info().package };
+    let key = |tile: u64| FeatureKey { tile, imagery: ImageryHash::of(b"noise"), encoder: backend.info().encoder() };
     let keys: Vec<FeatureKey> = (0..4).map(key).collect();
     for (key, features) in keys.iter().zip(encoded(&mut backend, &tiled)) {
         cache.put(*key, features);
@@ -151,7 +151,7 @@ fn cached_features_are_the_computed_ones_to_the_bit() {
 
 #[test]
 fn the_automatic_choice_always_finds_a_backend() {
-    let config = EngineConfig { threads: NonZeroUsize::new(1), ..Default::default() };
+    let config = EngineConfig { threads: NonZeroUsize::new(1), ..EngineConfig::of(package().folder()) };
     let mut chosen = config.build(&package()).unwrap();
     let report = conformance::check(chosen.as_mut(), conformance::Tolerance::F32).unwrap();
     assert!(report.holds(), "{report}");

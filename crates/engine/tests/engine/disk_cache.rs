@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use smgeo_engine::{DiskCache, EngineError, FeatureCache, FeatureKey, Features, ImageryHash, PackageHash};
+use smgeo_engine::{DiskCache, EncoderHash, EngineError, FeatureCache, FeatureKey, Features, ImageryHash};
 
 const BUDGET: u64 = 1 << 20;
 
 fn key(tile: u64) -> FeatureKey {
-    FeatureKey { tile, imagery: ImageryHash::of(b"imagery"), package: PackageHash([7; 32]) }
+    FeatureKey { tile, imagery: ImageryHash::of(b"imagery"), encoder: EncoderHash([7; 32]) }
 }
 
 /// 1 KiB of numbers, not all of them ordinary.
@@ -43,7 +43,7 @@ fn features_survive_a_restart_to_the_bit() {
     }
     assert_eq!(cache.bytes(), 3 * 1024);
     assert_eq!(cache.get(&key(3)).unwrap(), None);
-    assert_eq!(cache.get(&FeatureKey { package: PackageHash([8; 32]), ..key(0) }).unwrap(), None);
+    assert_eq!(cache.get(&FeatureKey { encoder: EncoderHash([8; 32]), ..key(0) }).unwrap(), None);
     assert_eq!(cache.get(&FeatureKey { imagery: ImageryHash::of(b"later"), ..key(0) }).unwrap(), None);
 }
 

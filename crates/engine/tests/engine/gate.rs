@@ -71,9 +71,13 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     let folder = tempfile::tempdir().unwrap();
     let package = matched_filter::write(folder.path());
     let admitted = || gate::is_admitted(&package, "openvino", "bf16");
-    let config = EngineConfig { backend: BackendName::OpenVino, precision: Precision::Bf16, ..Default::default() };
+    let config = EngineConfig {
+        backend: BackendName::OpenVino,
+        precision: Precision::Bf16,
+        ..EngineConfig::of(package.folder())
+    };
     let error = config.build(&package).err().unwrap().to_string();
-    assert!(error.contains("no passing check of bf16") && error.contains("--check-bf16"), "{error}");
+    assert!(error.contains("no passing check of bf16") && error.contains("smgeo engine check"), "{error}");
 
     let hash = package.hash().to_string();
     report().keep(&package).unwrap();

@@ -9,7 +9,7 @@ use smgeo_engine::{EngineError, Package, conformance};
 use crate::backend::{backend_of, package, shipped};
 
 fn openvino(test: &str, package: &Package, precision: Precision) -> Option<OpenVinoBackend> {
-    let config = EngineConfig { threads: NonZeroUsize::new(1), precision, ..Default::default() };
+    let config = EngineConfig { threads: NonZeroUsize::new(1), precision, ..EngineConfig::of(package.folder()) };
     match OpenVinoBackend::new(package, &config) {
         Ok(backend) => Some(backend),
         Err(error @ EngineError::LibraryMissing { .. }) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::bail;
-use smgeo_engine::Package;
+use smgeo_engine::{BackendInfo, Package};
 use smgeo_flow::Clock;
 use smgeo_geo::{LatLon, TileId, mercator};
 use smgeo_messages::wire::Publisher;
@@ -16,14 +16,14 @@ use crate::web::{About, ImageryAbout, ModelAbout, ServedTile, TileServer};
 const RESOLUTION_FACTOR_MAX: f64 = 2.0;
 
 /// Describes drone, network and map for the page.
-pub fn about(publisher: &Publisher, package: &Package, tiles: &TilesInfo) -> About {
+pub fn about(publisher: &Publisher, package: &Package, backend: &BackendInfo, tiles: &TilesInfo) -> About {
     About {
         drone: publisher.drone.clone(),
         boot_id: publisher.boot_id.clone(),
         model: Some(ModelAbout {
             name: package.manifest().name.clone(),
             hash: package.hash().to_string(),
-            backend: "rten".to_owned(),
+            backend: format!("{} {}", backend.name, backend.precision),
         }),
         imagery: Some(ImageryAbout {
             name: tiles.name.to_string(),

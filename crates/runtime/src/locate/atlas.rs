@@ -1,0 +1,143 @@
+//! The map as the locator sees it: which tiles are read, which are encoded, and search windows laid of their features.
+//!
+//! A target's window stays where it is from frame to frame, so the last batch's windows are kept and used again as long as
+//! the same features lie under them.
+
+use std::sync::Arc;
+
+use smgeo_engine::{EncoderHash, EngineError, FeatureCache, FeatureKey, Features, ImageryHash, Mosaic};
+use smgeo_geo::{TileId, TileWindow};
+
+use crate::tiles::{TileKeeper, TilePicture, TileState};
+
+/// Holds the map's tiles and their features.
+pub struct Atlas {
+    keeper: Arc<TileKeeper>,
+    features: Arc<FeatureCache>,
+    encoder: EncoderHash,
+    laid: Vec<Laid>,
+}
+
+/// Is a window that was laid, and what it was laid of.
+struct Laid {
+    window: TileWindow,
+    tiles: Vec<Option<Features>>,
+    mosaic: Mosaic,
+    is_used: bool,
+}
+
+/// Is the state of a query's window.
+pub enum Gathered {
+    /// Every tile that the map has is encoded.
+    Ready {
+        /// The window's features.
+        mosaic: Mosaic,
+        /// The tiles that the map does not have.
+        missing: Vec<TileId>,
+    },
+    /// Some of its tiles are still to be read or encoded.
+    Pending,
+    /// The map has none of its tiles.
+    Empty,
+}
+
+/// Is what is known of one tile.
+enum Known {
+    Encoded(Features),
+    Picture(TilePicture),
+    Pending,
+    Missing,
+}
+
+impl Atlas {
+    /// Makes an atlas of the tiles that `keeper` reads and what `encoder` makes of them.
+    pub fn new(keeper: Arc<TileKeeper>, features: Arc<FeatureCache>, encoder: EncoderHash) -> Self {
+        Self { keeper, features, encoder, laid: Vec::new() }
+    }
+
+    /// Asks for tiles to be read: first ones first.
+    pub fn want(&self, first: &[TileId], then: &[TileId]) {
+        let all: Vec<TileId> = first.iter().chain(then).copied().collect();
+        self.keeper.want(&all);
+    }
+
+    /// Lists pictures of the first `count` of `tiles` that are read but not encoded.
+    pub fn fresh(&self, tiles: &[TileId], count: usize) -> Vec<TilePicture> {
+        let picture = |tile: &TileId| match self.known(*tile) {
+            Known::Picture(picture) => Some(picture),
+            _ => None,
+        };
+        tiles.iter().filter_map(picture).take(count).collect()
+    }
+
+    /// Keeps what was encoded.
+    pub fn put(&self, picture: &TilePicture, features: Features) {
+        self.features.put(self.key(picture), features);
+    }
+
+    /// Gathers the windows of one batch. Queries with the same window get clones of one mosaic, and so one run of the locator.
+    pub fn gather(&mut self, windows: impl Iterator<Item = TileWindow>) -> Result<Vec<Gathered>, EngineError> {
+        self.laid.iter_mut().for_each(|laid| laid.is_used = false);
+        let gathered = windows.map(|window| self.window(window)).collect();
+        self.laid.retain(|laid| laid.is_used);
+        gathered
+    }
+
+    fn window(&mut self, window: TileWindow) -> Result<Gathered, EngineError> {
+        let (mut tiles, mut missing) = (Vec::new(), Vec::new());
+        for tile in window.tiles() {
+            match self.known(tile) {
+                Known::Encoded(features) => tiles.push(Some(features)),
+                Known::Missing => {
+                    tiles.push(None);
+                    missing.push(tile);
+                }
+                Known::Pending | Known::Picture(_) => return Ok(Gathered::Pending),
+            }
+        }
+        if missing.len() == tiles.len() {
+            return Ok(Gathered::Empty);
+        }
+        if let Some(laid) = self.laid.iter_mut().find(|laid| laid.window == window && laid.is_of(&tiles)) {
+            laid.is_used = true;
+            return Ok(Gathered::Ready { mosaic: laid.mosaic.clone(), missing });
+        }
+        let present: Vec<Option<&Features>> = tiles.iter().map(Option::as_ref).collect();
+        let mosaic = Mosaic::assemble(window.rows() as usize, window.columns() as usize, &present)?;
+        self.laid.push(Laid { window, tiles, mosaic: mosaic.clone(), is_used: true });
+        Ok(Gathered::Ready { mosaic, missing })
+    }
+
+    fn known(&self, tile: TileId) -> Known {
+        match self.keeper.state(tile) {
+            TileState::Ready(picture) => match self.features.get(&self.key(&picture)) {
+                Some(features) => Known::Encoded(features),
+                None => Known::Picture(picture),
+            },
+            TileState::Loading | TileState::Unwanted => Known::Pending,
+            TileState::Failed(_) => Known::Missing,
+        }
+    }
+
+    fn key(&self, picture: &TilePicture) -> FeatureKey {
+        feature_key(picture, self.encoder)
+    }
+}
+
+/// Returns what a tile's features are kept under.
+pub fn feature_key(picture: &TilePicture, encoder: EncoderHash) -> FeatureKey {
+    let TileId { z, x, y } = picture.id;
+    // Zoom in the upper bits, then column and row: one number for each tile of the pyramid.
+    let tile = u64::from(z) << 58 | u64::from(x) << 29 | u64::from(y);
+    FeatureKey { tile, imagery: ImageryHash(picture.sha256), encoder }
+}
+
+impl Laid {
+    fn is_of(&self, tiles: &[Option<Features>]) -> bool {
+        self.tiles.len() == tiles.len()
+            && self.tiles.iter().zip(tiles).all(|(old, new)| match (old, new) {
+                (Some(old), Some(new)) => old.shares_with(new),
+                (old, new) => old.is_none() && new.is_none(),
+            })
+    }
+}
