@@ -30,13 +30,7 @@ impl<'a> Left<'a> {
 
 /// `c += a b` for `a` of m x k, `b` of k rows that are `stride` apart, and row-major `c` `[m, n]`.
 #[inline(always)]
-pub fn multiply_add<S: Simd>(
-    simd: S,
-    a: Left,
-    (b, stride): (&[f32], usize),
-    c: &mut [f32],
-    [m, k, n]: [usize; 3],
-) {
+pub fn multiply_add<S: Simd>(simd: S, a: Left, (b, stride): (&[f32], usize), c: &mut [f32], [m, k, n]: [usize; 3]) {
     let width = VECTORS.wrapping_mul(S::F32_LANES);
     let whole = n - n % width;
     let mut row = 0_usize;

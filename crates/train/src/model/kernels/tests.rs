@@ -72,7 +72,9 @@ fn attention_equals_its_composition() {
 #[test]
 fn convolution_equals_burns() {
     let device = Device::flex().autodiff();
-    for (batch, inputs, outputs, height, width, edge) in [(9, 5, 32, 4, 64, 3), (2, 41, 32, 6, 33, 3), (1, 4, 3, 5, 7, 1)] {
+    for (batch, inputs, outputs, height, width, edge) in
+        [(9, 5, 32, 4, 64, 3), (2, 41, 32, 6, 33, 3), (1, 4, 3, 5, 7, 1)]
+    {
         let x = random([batch, inputs, height, width], &device);
         let (weight, bias) = (random([outputs, inputs, edge, edge], &device), random([outputs], &device));
         let composed = super::convolution::composed(x.clone(), weight.clone(), bias.clone());
