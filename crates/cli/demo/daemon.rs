@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use smgeo_runtime::config::Config;
+use toml::{Table, Value};
 
 use super::Args;
 use crate::sim::prepare::{ELEVATION, MAP};
@@ -29,57 +30,46 @@ impl Ports {
     }
 }
 
-/// Writes the configuration and loads it.
+/// The demo's configuration as it ships, with ports and paths for doing it by hand.
+const SHIPPED: &str = include_str!("../../../configs/demo.toml");
+
+/// Writes the configuration and loads it: the shipped one, with this demo's ports and paths, and over it the keys of
+/// `--config`.
 pub fn configuration(args: &Args, folder: &Path, ports: &Ports) -> anyhow::Result<Config> {
     let package =
         std::fs::canonicalize(&args.package).with_context(|| format!("finding {}", args.package.display()))?;
-    let more = match &args.config {
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?,
-        None => String::new(),
-    };
     let (rtsp, mavlink, port) = (ports.rtsp, ports.mavlink, args.port);
-    let text = format!(
-        r#"# What `smgeo demo` runs the daemon with. Paths are relative to this file.
-{more}
-[drone]
-name = "demo"
-
-[ingest]
-source = {{ uri = "rtsp://127.0.0.1:{rtsp}/main" }}
-
-[telemetry.mavlink]
-address = "udpin:127.0.0.1:{mavlink}"
-delay_ms = 1
-delay_sigma_ms = 5
-
-[pose]
-yaw_sigma_deg = 2.6
-pitch_sigma_deg = 0.75
-
-[terrain]
-kind = "terrarium"
-path = "{ELEVATION}"
-sigma_m = 1.0
-
-[tiles]
-source = "{MAP}"
-
-[engine]
-package = {package:?}
-
-[locate]
-shuffled_control = {control}
-
-[prompts]
-targets_max = 32
-
-[web]
-listen = "127.0.0.1:{port}"
+    let own = format!(
+        r#"
+ingest.source.uri = "rtsp://127.0.0.1:{rtsp}/main"
+telemetry.mavlink.address = "udpin:127.0.0.1:{mavlink}"
+terrain.path = "{ELEVATION}"
+tiles.source = "{MAP}"
+engine.package = {package:?}
+locate.shuffled_control = {control}
+web.listen = "127.0.0.1:{port}"
 "#,
         package = package.display().to_string(),
         control = args.headless,
     );
+    let mut table: Table = SHIPPED.parse().context("reading the shipped configs/demo.toml")?;
+    lay_over(&mut table, own.parse().context("writing the demo's ports and paths")?);
+    if let Some(file) = &args.config {
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        lay_over(&mut table, text.parse().with_context(|| format!("reading {}", file.display()))?);
+    }
+    let text = format!("# What `smgeo demo` ran the daemon with. Paths are relative to this file.\n{table}");
     let file = folder.join("demo.toml");
     std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     Ok(Config::load(&file)?)
+}
+
+/// Lays the keys of `over` over those of `table`, tables within tables.
+fn lay_over(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => lay_over(inner, over),
+            (_, value) => drop(table.insert(key, value)),
+        }
+    }
 }

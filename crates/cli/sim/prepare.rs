@@ -32,8 +32,8 @@ pub const ELEVATION: &str = "terrain.mbtiles";
 
 /// Makes the town's map and elevation model, if they are not there, and returns the flight's folder.
 pub fn world(root: &Path, plan: &FlightPlan) -> anyhow::Result<PathBuf> {
-    let folder = root.join(format!("seed-{}-{:08x}", plan.seed, plan.fingerprint() as u32));
-    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let folder = root.join(format!("seed-{}", plan.seed));
+    forget_another_version(&folder, plan)?;
     made(&folder.join(MAP), |path| {
         let bar = bar("map tiles");
         let day = Day::new(&plan.town, plan.map_date());
@@ -51,6 +51,21 @@ pub fn world(root: &Path, plan: &FlightPlan) -> anyhow::Result<PathBuf> {
         Ok(())
     })?;
     Ok(folder)
+}
+
+/// Empties a folder that an older version filled: its map and its films show another town than the one that is flown over.
+fn forget_another_version(folder: &Path, plan: &FlightPlan) -> anyhow::Result<()> {
+    let mark = folder.join("fingerprint");
+    let fingerprint = format!("{:016x}\n", plan.fingerprint());
+    if folder.exists() && std::fs::read_to_string(&mark).is_ok_and(|text| text == fingerprint) {
+        return Ok(());
+    }
+    if folder.exists() {
+        println!("{} was made by another version; it is made anew", folder.display());
+        std::fs::remove_dir_all(folder).with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    std::fs::write(&mark, fingerprint).with_context(|| format!("writing {}", mark.display()))
 }
 
 /// Opens the flight's film; renders and encodes it first, if it is not there.
