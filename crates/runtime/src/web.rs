@@ -17,6 +17,7 @@ pub mod page;
 pub mod problem;
 pub mod rest;
 pub mod server;
+mod socket;
 pub mod tiles;
 pub mod tracks;
 pub mod video;

@@ -12,8 +12,10 @@
 //! [`Conductor`], which builds it anew from its factory when it fails, so a factory holds clones of the ends.
 
 mod about;
+mod counted;
 mod inputs;
 mod outputs;
+mod stages;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,21 +24,18 @@ use actix::{Actor, Addr};
 use anyhow::anyhow;
 use crossbeam_channel::bounded;
 use smgeo_engine::Package;
-use smgeo_flow::{Fault, SharedClock, Stage, StopToken, latest};
+use smgeo_flow::{SharedClock, StopToken, latest};
 use smgeo_geo::TileId;
 use smgeo_messages::wire::{Publisher, TrackV1};
 use smgeo_messages::{Detection, Evidence, Followed, Frame, PromptSet, QueryBatch, SharedFrame, Telemetry, Track};
 use tokio::sync::{broadcast, watch};
 
-use crate::assemble::{self, Assemble};
+use crate::assemble;
 use crate::config::Config;
-use crate::control::{Conductor, ConductorParts, Ending, HealthBoard, Metrics, StageSpec, Systemd};
-use crate::follow::Follow;
-use crate::fuse::Fuse;
-use crate::ingest::IngestView;
-use crate::locate::{self, Locate};
+use crate::control::{Conductor, ConductorParts, Ending, HealthBoard, Metrics, Systemd};
+use crate::ingest::{IngestBoard, IngestView};
+use crate::locate;
 use crate::prompts::{FrameIndex, Prompts};
-use crate::telemetry::PoseBuffer;
 use crate::terrain::GroundSource;
 use crate::tiles::{self, TileKeeper, TileSource};
 use crate::web::{DroneView, HeatBoard, TrackBoard, WebParts, WebServer};
@@ -102,7 +101,6 @@ impl Machine {
         // The first backend is made here, so that a network that cannot run is an error of the start.
         let backend = config.engine.build(&package)?;
         let about = about::about(&publisher, &package, backend.info(), store.info());
-        let mut backend = Some(backend);
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
         GroundSource::open(&config.terrain)?;
 
@@ -110,12 +108,18 @@ impl Machine {
         let health = HealthBoard::new(clock.clone());
         let frames_seen = FrameIndex::new();
         let heat = HeatBoard::default();
+        let video = IngestBoard::default();
+        let view = video.view();
 
         let (frames_put, frames_take) = latest::channel::<Frame>();
         let (followed_put, followed_take) = latest::channel::<Followed>();
         let (queries_put, queries_take) = latest::channel::<QueryBatch>();
         let superseded =
             Superseded { frames: frames_take.clone(), followed: followed_take.clone(), queries: queries_take.clone() };
+        counted::source(&metrics, &view);
+        counted::slot(&metrics, "frames", &frames_take);
+        counted::slot(&metrics, "followed", &followed_take);
+        counted::slot(&metrics, "queries", &queries_take);
         let (telemetry_sent, telemetry_taken) = bounded::<Telemetry>(TELEMETRY_MAX);
         let (evidence_sent, evidence_taken) = bounded::<Evidence>(EVIDENCE_MAX);
         let (re_anchors_sent, re_anchors_taken) = bounded(RE_ANCHORS_MAX);
@@ -131,75 +135,33 @@ impl Machine {
         let prompts =
             Prompts::new(config.prompts.clone(), clock.clone(), frames_seen.clone(), metrics.clone(), prompts_set)
                 .start();
-        let mut stages = Vec::new();
-        let (mut first, view) =
-            config.ingest.clone().build(clock.clone(), frames_put.clone(), units.clone()).map(|(i, v)| (Some(i), v))?;
-        stages.push({
-            let (config, clock, units) = (config.ingest.clone(), clock.clone(), units.clone());
-            StageSpec::new("ingest", move || match first.take() {
-                Some(ingest) => Ok(Box::new(ingest) as Box<dyn Stage>),
-                None => {
-                    let built = config.clone().build(clock.clone(), frames_put.clone(), units.clone());
-                    Ok(Box::new(built.map_err(Fault::restart)?.0))
-                }
-            })
-        });
-        stages.push({
-            let (settings, prompts) = (config.follow, prompts_seen.clone());
-            StageSpec::new("follow", move || {
-                let (frames, prompts) = (frames_take.clone(), prompts.clone());
-                let (re_anchors, followed) = (re_anchors_taken.clone(), followed_put.clone());
-                Ok(Box::new(Follow::new(settings, frames, prompts, re_anchors, followed)) as Box<dyn Stage>)
-            })
-        });
-        stages.push({
-            let (config, clock) = (config.clone(), clock.clone());
-            let ends = assemble::Ends {
-                followed: followed_take,
-                telemetry: telemetry_taken,
-                queries: queries_put,
-                ahead: ahead_sent,
-                drone: drone_sent,
-                seen: frames_seen.clone(),
-                picture: picture_sent,
-                tracks: tracks.clone(),
-                re_anchors: re_anchors_sent,
-            };
-            StageSpec::new("assemble", move || {
-                let poses = PoseBuffer::new(config.pose.clone());
-                let ground = GroundSource::open(&config.terrain).map_err(Fault::restart)?;
-                let (settings, clock) = (config.assemble.clone(), clock.clone());
-                let stage = Assemble::new(settings, clock, lens.clone(), zoom, poses, ground, ends.clone());
-                Ok(Box::new(stage) as Box<dyn Stage>)
-            })
-        });
-        stages.push({
-            let (config, clock, package) = (config.clone(), clock.clone(), package.clone());
-            let ends = locate::Ends {
-                queries: queries_take,
-                ahead: ahead_seen,
-                evidence: evidence_sent,
-                controls: controls.clone(),
-                heat: heat.clone(),
-                counts: locate::Counts::of(&metrics),
-            };
-            StageSpec::new("locate", move || {
-                let backend = backend.take().map_or_else(|| config.engine.build(&package), Ok).map_err(Fault::restart)?;
-                let (settings, clock, package) = (config.locate.clone(), clock.clone(), package.clone());
-                let (features, keeper) = (features.clone(), keeper.clone());
-                let stage = Locate::new(settings, clock, backend, package, features, keeper, ends.clone());
-                Ok(Box::new(stage) as Box<dyn Stage>)
-            })
-        });
-        stages.push({
-            let (config, clock, tracks) = (config.fuse.clone(), clock.clone(), tracks.clone());
-            let prompts = prompts_seen.clone();
-            StageSpec::new("fuse", move || {
-                let (prompts, evidence) = (prompts.clone(), evidence_taken.clone());
-                let stage = Fuse::new(config.clone(), clock.clone(), prompts, evidence, tracks.clone());
-                Ok(Box::new(stage) as Box<dyn Stage>)
-            })
-        });
+        let ingest = stages::ingest(&config, &clock, frames_put, units.clone(), video)?;
+        let follow = stages::follow(&config, frames_take, prompts_seen.clone(), re_anchors_taken, followed_put);
+        let ends = assemble::Ends {
+            followed: followed_take,
+            telemetry: telemetry_taken,
+            queries: queries_put,
+            ahead: ahead_sent,
+            drone: drone_sent,
+            seen: frames_seen.clone(),
+            picture: picture_sent,
+            tracks: tracks.clone(),
+            re_anchors: re_anchors_sent,
+        };
+        let assemble = stages::assemble(&config, &clock, lens, zoom, ends);
+        let ends = locate::Ends {
+            queries: queries_take,
+            ahead: ahead_seen,
+            evidence: evidence_sent,
+            controls: controls.clone(),
+            heat: heat.clone(),
+            counts: locate::Counts::of(&metrics),
+        };
+        let engine = stages::Engine { package, backend, features, keeper };
+        let locate = stages::locate(&config, &clock, engine, ends);
+        let latency = metrics.latency("capture_to_publish");
+        let fuse = stages::fuse(&config, &clock, prompts_seen.clone(), evidence_taken, tracks.clone(), latency);
+        let mut stages = vec![ingest, follow, assemble, locate, fuse];
         stages.extend(outputs::stages(&config, &clock, &publisher, &tracks, &wire));
         let inputs = inputs::Ends {
             video: &view.state,

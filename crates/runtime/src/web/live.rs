@@ -7,31 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed, Session};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use smgeo_messages::wire::TrackV1;
 use smgeo_messages::{Prompt, TargetId};
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::json::{ChangeBody, FollowBody, TargetBody, TargetsBody, TrackBody, clock_us};
 use super::problem::Problem;
 use super::rest::{ask, change, follow_of, machine};
-use super::server::{Room, Seat, WebParts};
+use super::server::{Room, WebParts};
+use super::socket::{Socket, refused};
 use super::tracks::ShownTrack;
 use crate::prompts::Delete;
 
-/// The largest message a client may send.
-pub(super) const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// How often the state is sent: often enough for a drone on a map, rarely enough for a thin link.
 const STATE_EVERY: Duration = Duration::from_millis(250);
-/// How often a silent client is asked whether it is there.
-pub(super) const PING_EVERY: Duration = Duration::from_secs(10);
-/// Pings without any sign of life after which a client is gone.
-pub(super) const PINGS_UNANSWERED_MAX: u32 = 3;
-/// How long one message may take to get into the socket.
-pub(super) const SEND_MAX: Duration = Duration::from_secs(10);
 
 /// Is what a client may ask for.
 #[derive(Debug, Deserialize)]
@@ -76,10 +69,8 @@ pub(super) async fn connect(
     room: web::Data<Room>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let seat = room.live.take(parts.config.live_clients_max, "live clients")?;
-    let (response, session, messages) = actix_ws::handle(&request, body)?;
-    let messages = messages.max_frame_size(FRAME_BYTES_MAX).aggregate_continuations();
-    let messages = messages.max_continuation_size(FRAME_BYTES_MAX);
-    let live = Live { tracks: parts.tracks.subscribe(), parts, session, unanswered: 0, _seat: seat };
+    let (response, socket, messages) = Socket::accept(&request, body, seat)?;
+    let live = Live { tracks: parts.tracks.subscribe(), parts, socket };
     actix_rt::spawn(live.serve(messages));
     Ok(response)
 }
@@ -87,30 +78,27 @@ pub(super) async fn connect(
 struct Live {
     parts: web::Data<WebParts>,
     tracks: broadcast::Receiver<Arc<TrackV1>>,
-    session: Session,
-    unanswered: u32,
-    _seat: Seat,
+    socket: Socket,
 }
 
 impl Live {
     async fn serve(mut self, messages: AggregatedMessageStream) {
         // A client that is gone ends the conversation; there is nobody to tell.
         let reason = self.converse(messages).await.unwrap_or(None);
-        let _ = self.session.close(reason).await;
+        self.socket.close(reason).await;
     }
 
     async fn converse(&mut self, mut messages: AggregatedMessageStream) -> Result<Option<CloseReason>, Closed> {
         let mut prompts = self.parts.prompt_set.clone();
         let mut state = interval(STATE_EVERY);
         state.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut ping = interval(PING_EVERY);
         self.send_targets().await?;
         self.send_newest().await?;
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(Ok(message)) => {
-                        self.unanswered = 0;
+                        self.socket.heard();
                         if let Some(end) = self.hear(message).await? {
                             return Ok(end);
                         }
@@ -128,13 +116,7 @@ impl Live {
                     Err(_) => return Ok(Some(CloseCode::Away.into())),
                 },
                 _ = state.tick() => self.send_state().await?,
-                _ = ping.tick() => {
-                    self.unanswered += 1;
-                    if self.unanswered > PINGS_UNANSWERED_MAX {
-                        return Ok(Some(CloseCode::Away.into()));
-                    }
-                    self.session.ping(b"").await?;
-                }
+                () = self.socket.ping_due() => self.socket.ping().await?,
             }
         }
     }
@@ -150,7 +132,7 @@ impl Live {
                 let problem = Problem::malformed("this socket takes JSON text: see docs/api.md");
                 self.send(&refusal(None, &problem)).await?;
             }
-            AggregatedMessage::Ping(payload) => self.session.pong(&payload).await?,
+            AggregatedMessage::Ping(payload) => self.socket.pong(&payload).await?,
             AggregatedMessage::Pong(_) => {}
             AggregatedMessage::Close(reason) => return Ok(Some(reason)),
         }
@@ -223,7 +205,7 @@ impl Live {
     }
 
     async fn send(&mut self, message: &Value) -> Result<(), Closed> {
-        timeout(SEND_MAX, self.session.text(message.to_string())).await.unwrap_or(Err(Closed))
+        self.socket.text(message.to_string()).await
     }
 }
 
@@ -233,9 +215,4 @@ fn acceptance(id: Option<u64>, prompt: &Prompt) -> Value {
 
 fn refusal(id: Option<u64>, problem: &Problem) -> Value {
     json!({ "type": "answer", "id": id, "ok": false, "error": problem.body()["error"] })
-}
-
-/// Explains a message that broke the protocol or a limit.
-pub(super) fn refused(error: &actix_ws::ProtocolError) -> CloseReason {
-    CloseReason { code: CloseCode::Policy, description: Some(error.to_string()) }
 }

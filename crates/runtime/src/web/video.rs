@@ -5,16 +5,15 @@
 //! beyond that, units are dropped up to the next key frame. Each drop is counted.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed, Session};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use smgeo_messages::AccessUnit;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::time::{interval, timeout};
 
 use super::json::clock_us;
-use super::live::{FRAME_BYTES_MAX, PING_EVERY, PINGS_UNANSWERED_MAX, SEND_MAX, refused};
-use super::server::{Room, Seat, WebParts};
+use super::server::{Room, WebParts};
+use super::socket::{Socket, refused};
 use crate::control::{Count, Metrics};
 
 /// Units that may be under way to one client: a second at 30 frames a second, and less than the socket's own queue of 32
@@ -43,38 +42,33 @@ pub(super) async fn connect(
     room: web::Data<Room>,
 ) -> Result<HttpResponse, actix_web::Error> {
     let seat = room.video.take(parts.config.video_clients_max, "video clients")?;
-    let (response, session, messages) = actix_ws::handle(&request, body)?;
-    let messages = messages.max_frame_size(FRAME_BYTES_MAX).aggregate_continuations();
-    let messages = messages.max_continuation_size(FRAME_BYTES_MAX);
+    let (response, socket, messages) = Socket::accept(&request, body, seat)?;
     let flow = VideoFlow::new(&parts.metrics);
-    let watcher = Watcher { units: parts.units.subscribe(), session, flow, unanswered: 0, _seat: seat };
+    let watcher = Watcher { units: parts.units.subscribe(), socket, flow };
     actix_rt::spawn(watcher.serve(messages));
     Ok(response)
 }
 
 struct Watcher {
     units: broadcast::Receiver<AccessUnit>,
-    session: Session,
+    socket: Socket,
     flow: VideoFlow,
-    unanswered: u32,
-    _seat: Seat,
 }
 
 impl Watcher {
     async fn serve(mut self, messages: AggregatedMessageStream) {
         // A client that is gone ends the stream; there is nobody to tell.
         let reason = self.stream(messages).await.unwrap_or(None);
-        let _ = self.session.close(reason).await;
+        self.socket.close(reason).await;
     }
 
     async fn stream(&mut self, mut messages: AggregatedMessageStream) -> Result<Option<CloseReason>, Closed> {
-        let mut ping = interval(PING_EVERY);
         loop {
             tokio::select! {
                 unit = self.units.recv() => match unit {
                     Ok(unit) => {
                         if let Some(message) = self.flow.offer(&unit) {
-                            timeout(SEND_MAX, self.session.binary(message)).await.unwrap_or(Err(Closed))?;
+                            self.socket.binary(message).await?;
                         }
                     }
                     Err(RecvError::Lagged(lost)) => self.flow.missed(lost),
@@ -82,7 +76,7 @@ impl Watcher {
                 },
                 message = messages.recv() => match message {
                     Some(Ok(message)) => {
-                        self.unanswered = 0;
+                        self.socket.heard();
                         if let Some(end) = self.hear(message).await? {
                             return Ok(end);
                         }
@@ -90,13 +84,7 @@ impl Watcher {
                     Some(Err(error)) => return Ok(Some(refused(&error))),
                     None => return Ok(None),
                 },
-                _ = ping.tick() => {
-                    self.unanswered += 1;
-                    if self.unanswered > PINGS_UNANSWERED_MAX {
-                        return Ok(Some(CloseCode::Away.into()));
-                    }
-                    self.session.ping(b"").await?;
-                }
+                () = self.socket.ping_due() => self.socket.ping().await?,
             }
         }
     }
@@ -111,7 +99,7 @@ impl Watcher {
                     return Ok(Some(Some(CloseReason { code: CloseCode::Policy, description: Some(description) })));
                 }
             },
-            AggregatedMessage::Ping(payload) => self.session.pong(&payload).await?,
+            AggregatedMessage::Ping(payload) => self.socket.pong(&payload).await?,
             AggregatedMessage::Close(reason) => return Ok(Some(reason)),
             AggregatedMessage::Binary(_) | AggregatedMessage::Pong(_) => {}
         }

@@ -1,0 +1,86 @@
+//! What both WebSockets share: a seat, limits on what a client may send, and a client that is gone is noticed.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessageStream, CloseReason, Closed, ProtocolError, Session};
+use bytes::Bytes;
+use tokio::time::{Interval, interval, timeout};
+
+use super::server::Seat;
+
+/// The largest message a client may send.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// How often a client is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// Pings without any sign of life after which a client is gone.
+const PINGS_UNANSWERED_MAX: u32 = 3;
+/// How long one message may take to get into the socket.
+const SEND_MAX: Duration = Duration::from_secs(10);
+
+/// One client's socket, for as long as it has its seat.
+pub(super) struct Socket {
+    session: Session,
+    pings: Interval,
+    unanswered: u32,
+    _seat: Seat,
+}
+
+impl Socket {
+    /// Accepts a client: the response that tells it so, the socket, and what the client says.
+    pub(super) fn accept(
+        request: &HttpRequest,
+        body: web::Payload,
+        seat: Seat,
+    ) -> Result<(HttpResponse, Socket, AggregatedMessageStream), actix_web::Error> {
+        let (response, session, messages) = actix_ws::handle(request, body)?;
+        let messages = messages.max_frame_size(MESSAGE_BYTES_MAX).aggregate_continuations();
+        let messages = messages.max_continuation_size(MESSAGE_BYTES_MAX);
+        Ok((response, Socket { session, pings: interval(PING_EVERY), unanswered: 0, _seat: seat }, messages))
+    }
+
+    /// The client has said something, whatever it was.
+    pub(super) fn heard(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// Waits until it is time to ask whether the client is there.
+    pub(super) async fn ping_due(&mut self) {
+        self.pings.tick().await;
+    }
+
+    /// Asks whether the client is there. A client that has not answered for too long is gone.
+    pub(super) async fn ping(&mut self) -> Result<(), Closed> {
+        self.unanswered += 1;
+        if self.unanswered > PINGS_UNANSWERED_MAX {
+            return Err(Closed);
+        }
+        self.session.ping(b"").await
+    }
+
+    /// Answers a client's ping.
+    pub(super) async fn pong(&mut self, payload: &[u8]) -> Result<(), Closed> {
+        self.session.pong(payload).await
+    }
+
+    /// Sends text; a client that does not take it in time is gone.
+    pub(super) async fn text(&mut self, text: String) -> Result<(), Closed> {
+        timeout(SEND_MAX, self.session.text(text)).await.unwrap_or(Err(Closed))
+    }
+
+    /// Sends bytes; a client that does not take them in time is gone.
+    pub(super) async fn binary(&mut self, bytes: Bytes) -> Result<(), Closed> {
+        timeout(SEND_MAX, self.session.binary(bytes)).await.unwrap_or(Err(Closed))
+    }
+
+    /// Ends the conversation.
+    pub(super) async fn close(self, reason: Option<CloseReason>) {
+        // A client that is gone already needs no farewell.
+        let _ = self.session.close(reason).await;
+    }
+}
+
+/// Explains a message that broke the protocol or a limit.
+pub(super) fn refused(error: &ProtocolError) -> CloseReason {
+    CloseReason { code: actix_ws::CloseCode::Policy, description: Some(error.to_string()) }
+}
