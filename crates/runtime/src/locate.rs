@@ -61,12 +61,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            prior_widening: 2.0,
-            prior_outlier: 0.01,
-            rectification_sigma_m: 1.0,
-            shuffled_control: false,
-        }
+        Self { prior_widening: 2.0, prior_outlier: 0.01, rectification_sigma_m: 1.0, shuffled_control: false }
     }
 }
 

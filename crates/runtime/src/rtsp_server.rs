@@ -25,6 +25,8 @@ pub const PATH: &str = "/main";
 /// Sender reports come so often. RTCP's own minimum of five seconds would leave a client without capture times for the
 /// first seconds of every connection.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+/// Packets (or lists of them) after which the sender's reports are right: the first waits until a client plays.
+const PACKETS_BEFORE_REPORTS: u64 = 3;
 /// Pictures that wait for the encoder; the oldest is dropped when it cannot keep up.
 const UNENCODED_MAX: u32 = 2;
 /// Access units that wait for the network. One that is dropped damages the picture until the next key frame.
@@ -273,11 +275,30 @@ fn factory(config: &RtspConfig, source: SharedSource) -> gst_rtsp_server::RTSPMe
     factory
 }
 
+/// Lets reports come often, and the first only when pictures flow: a report made before the first picture says that it was
+/// taken when the stream began.
 fn report_often(media: &gst_rtsp_server::RTSPMedia) {
-    for index in 0..media.n_streams() {
-        let session = media.stream(index).and_then(|stream| stream.rtpsession());
-        if let Some(session) = session.filter(|session| session.has_property("rtcp-min-interval")) {
-            session.set_property("rtcp-min-interval", REPORT_INTERVAL.as_nanos() as u64);
+    set_sessions(media, "rtcp-min-interval", REPORT_INTERVAL.as_nanos() as u64);
+    let payloader = media.element().downcast::<gst::Bin>().ok().and_then(|bin| bin.by_name("pay0"));
+    let Some(pad) = payloader.and_then(|payloader| payloader.static_pad("src")) else { return };
+    set_sessions(media, "disable-sr-timestamp", true);
+    let (media, packets) = (media.downgrade(), AtomicU64::new(0));
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, _| {
+        if packets.fetch_add(1, Ordering::Relaxed) < PACKETS_BEFORE_REPORTS {
+            return gst::PadProbeReturn::Ok;
         }
+        if let Some(media) = media.upgrade() {
+            set_sessions(&media, "disable-sr-timestamp", false);
+        }
+        gst::PadProbeReturn::Remove
+    });
+}
+
+/// Sets a property of every RTP session that knows it.
+fn set_sessions(media: &gst_rtsp_server::RTSPMedia, property: &str, value: impl Into<glib::Value>) {
+    let value = value.into();
+    let sessions = (0..media.n_streams()).filter_map(|index| media.stream(index)?.rtpsession());
+    for session in sessions.filter(|session| session.has_property(property)) {
+        session.set_property_from_value(property, &value);
     }
 }

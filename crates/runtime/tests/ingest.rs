@@ -13,7 +13,7 @@ use smgeo_flow::latest::{self, Take};
 use smgeo_flow::{SharedClock, Stage, Stamp, StopToken, SystemClock};
 use smgeo_messages::{AccessUnit, Frame, TimeSource};
 use smgeo_runtime::ingest::config::FileSource;
-use smgeo_runtime::ingest::{AtEnd, Config, IngestView, LossCause, Source, SourceState, TestSource};
+use smgeo_runtime::ingest::{AtEnd, Config, IngestBoard, IngestView, LossCause, Source, SourceState, TestSource};
 use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer, Stream};
 use tokio::sync::broadcast;
 
@@ -34,7 +34,9 @@ impl Running {
         let clock = SystemClock::shared();
         let (put, frames) = latest::channel();
         let (units, receiver) = broadcast::channel(256);
-        let (mut ingest, view) = config.build(clock.clone(), put, units).expect("the configuration is right");
+        let board = IngestBoard::default();
+        let mut ingest = config.build(clock.clone(), put, units, &board).expect("the configuration is right");
+        let view = board.view();
         let stop = StopToken::new();
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
@@ -221,8 +223,20 @@ fn a_stream_tells_the_true_capture_time_of_its_frames() {
     assert!(median_ms.abs() < 3.0 && least_ms > -60.0 && most_ms < 60.0, "{errors_ms:?}");
 }
 
+/// The slices of an access unit, whatever parameter sets and delimiters stand before them.
+fn slices(unit: &[u8]) -> Vec<&[u8]> {
+    let starts: Vec<usize> =
+        (0..unit.len().saturating_sub(3)).filter(|&at| unit[at..].starts_with(&[0, 0, 1])).collect();
+    let ends = starts.iter().skip(1).copied().chain([unit.len()]);
+    // A slice never ends in a zero: those belong to the next start code.
+    let length = |slice: &[u8]| slice.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let units = starts.iter().zip(ends).map(|(&start, end)| &unit[start + 3..end]);
+    let units = units.map(|unit| &unit[..length(unit)]).filter(|unit| !unit.is_empty());
+    units.filter(|unit| matches!(unit[0] & 0x1f, 1 | 5)).collect()
+}
+
 #[test]
-fn a_stream_of_access_units_is_served_as_it_is() {
+fn a_stream_of_access_units_is_served_as_it_is_and_its_frames_keep_their_capture_times() {
     let clock = SystemClock::shared();
     // Units of a real encoder, taken from a source's own page feed.
     let test = TestSource { width_px: 320, height_px: 240, fps: 30 };
@@ -230,27 +244,39 @@ fn a_stream_of_access_units_is_served_as_it_is() {
     let config = RtspConfig { stream: Stream::Units, ..RtspConfig::loopback(320, 240, 30) };
     let server = RtspServer::start(config, clock.clone()).expect("the server starts");
     let mut played = Running::start(Config::new(Source::Uri(server.uri())));
-    let mut pushed: Vec<Bytes> = Vec::new();
-    let mut received = 0;
+    let mut pushed: Vec<(Bytes, Stamp)> = Vec::new();
+    let mut received: Vec<AccessUnit> = Vec::new();
+    let mut frames: Vec<Frame> = Vec::new();
     let begun = clock.now();
-    while received < 15 {
-        assert!(clock.now().since(begun) < PATIENCE, "{received} units; {:?}", played.view.state.borrow());
+    while frames.len() < 60 {
+        assert!(clock.now().since(begun) < PATIENCE, "{} frames; {:?}", frames.len(), played.view.state.borrow());
+        received.extend(std::iter::from_fn(|| played.units.try_recv().ok()));
+        frames.extend(played.frames.try_take());
         let Ok(unit) = filmed.units.try_recv() else {
             thread::park_timeout(Duration::from_millis(2));
             continue;
         };
         let taken = clock.now().minus(Duration::from_millis(7));
         server.push_unit(unit.bytes.clone(), clock.wall_us(taken));
-        pushed.push(unit.bytes);
-        while let Ok(unit) = played.units.try_recv() {
-            received += 1;
-            // The stream is not encoded again: the slices are those that were pushed.
-            let tail = |bytes: &Bytes| bytes[bytes.len() - bytes.len().min(60)..].to_vec();
-            assert!(pushed.iter().any(|bytes| tail(bytes) == tail(&unit.bytes)), "one of ours");
-        }
+        pushed.push((unit.bytes, taken));
     }
     assert!(!server.push_frame(Bytes::from_static(&[0; 320 * 240 * 3]), 0), "it takes no pictures");
     assert!(!server.push_unit(Bytes::from_static(b"no unit"), 0));
+    // The stream is not encoded again: the slices are those that were pushed.
+    let taken_of = |unit: &AccessUnit| {
+        let own = pushed.iter().filter(|(bytes, _)| slices(bytes) == slices(&unit.bytes));
+        own.map(|(_, taken)| clock.wall_us(*taken)).collect::<Vec<_>>()
+    };
+    for frame in &frames {
+        let Some(unit) = received.iter().find(|unit| unit.frame == frame.id) else { continue };
+        let taken = taken_of(unit);
+        assert!(!taken.is_empty(), "the slices of frame {} are none that were pushed", frame.id);
+        let captured = played.clock.wall_us(frame.captured);
+        let off_ms =
+            taken.iter().map(|taken| (captured - taken) as f64 / 1e3).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+        let (off_ms, sigma_ms) = (off_ms.unwrap(), frame.time_sigma.as_secs_f64() * 1e3);
+        assert!(off_ms.abs() < 3.0 * sigma_ms, "{off_ms} ms off with a sigma of {sigma_ms} ms");
+    }
 }
 
 #[test]

@@ -172,16 +172,16 @@ fn silence_makes_it_coast_and_then_lost_without_a_position() {
 fn one_far_answer_is_set_aside_and_five_that_agree_begin_anew() {
     let mut bench = bench();
     bench.locked();
-    let track = bench.answer(found(60.0, 2.0));
+    let track = bench.answer(found(30.0, 2.0));
     assert!(off_m(&track).abs() < 0.1);
     assert_eq!(track.fixes, 10);
     for _ in 0..4 {
-        bench.answer(found(60.0, 2.0));
+        bench.answer(found(30.0, 2.0));
     }
-    let track = bench.answer(found(60.0, 2.0));
+    let track = bench.answer(found(30.0, 2.0));
     assert_eq!(track.state, TrackState::Searching, "a new belief must be confirmed before it is locked");
-    let track = bench.locked_at(60.0);
-    assert!((off_m(&track) - 60.0).abs() < 0.2);
+    let track = bench.locked_at(30.0);
+    assert!((off_m(&track) - 30.0).abs() < 0.2);
 }
 
 impl Bench {

@@ -5,8 +5,10 @@
 //! presentation time tells how long the frame has been under way inside this process, and a configured delay stands for the
 //! way from the sensor to here. The frame's sigma says which.
 //!
-//! A sender's first reports may be wrong by whole tenths of a second without looking impossible. While they are on trial
-//! the sender's time is taken, since it is the better guess, but held to be as uncertain as it differs from the other.
+//! A sender's first reports may be wrong by whole tenths of a second without looking impossible: GStreamer's servers are
+//! wrong in the first by the time the first picture waited. While reports are on trial the sender's time is taken, since
+//! it is the better guess, but held to be as uncertain as it differs from the other. A report that differs from the ones
+//! before widens the sigma until the next have agreed with it.
 //!
 //! Capture time never runs backwards while presentation time advances: when the better source says a frame is older than
 //! the worse one had guessed, the difference is worn down over the next frames, and until then it is part of the sigma.
@@ -23,11 +25,10 @@ const JUMP_NS: i64 = SECOND_NS;
 const UNDER_WAY_NS_MAX: i64 = 5 * SECOND_NS;
 /// A sender may be ahead of us by this, as far as two clocks that follow NTP may differ.
 const SENDER_AHEAD_NS_MAX: i64 = SECOND_NS / 20;
-/// A difference between sender reports is forgotten by this part of the time that passes: 20 ms in a second.
-const FORGETTING: i64 = 50;
-/// The first report of GStreamer's own servers may be wrong by the time the first picture waited; the next comes within
-/// RTCP's five seconds.
+/// Reports come every five seconds by RTCP's rules, most senders' more often: what stands for so long was said twice.
 const TRIAL_NS: i64 = 6 * SECOND_NS;
+/// Reports that differ by less than this are the same: clocks drift, and their readings are not exact.
+const SAME_NS: i64 = 2 * SECOND_NS / 1_000;
 const ARRIVAL_SIGMA: Duration = Duration::from_millis(100);
 
 /// Is what is known about a frame when it arrives.
@@ -72,7 +73,7 @@ pub struct Trust {
 /// Turns arrivals into capture times; one for each connection.
 pub struct CaptureClock {
     trust: Trust,
-    sender: Option<Spread>,
+    reports: Option<Reports>,
     // What is added to running time to get capture time, and the newest running time seen.
     line: Option<Line>,
 }
@@ -83,20 +84,21 @@ struct Line {
     running_ns: i64,
 }
 
-/// Is how far apart the sender's reports have lately been from each other, against presentation time. A report made while
-/// the sender was busy, or after its clock was set, differs from the others, and nobody knows which is right.
+/// Is what the sender's reports of the last seconds say, against presentation time. Where they differ nobody knows which is
+/// right, until the newest has stood for a trial.
 #[derive(Clone, Copy)]
-struct Spread {
+struct Reports {
+    newest_ns: i64,
+    since_ns: i64,
     least_ns: i64,
     most_ns: i64,
-    first_ns: i64,
     running_ns: i64,
 }
 
 impl CaptureClock {
     /// Makes a clock for a new connection.
     pub fn new(trust: Trust) -> Self {
-        Self { trust, sender: None, line: None }
+        Self { trust, reports: None, line: None }
     }
 
     /// Tells when a frame was captured: never after it arrived.
@@ -151,10 +153,10 @@ impl CaptureClock {
     fn sender_sigma(&mut self, sender: Stamp, running_ns: Option<i64>, on_trial: Duration) -> Duration {
         let Some(running_ns) = running_ns else { return self.trust.sender_sigma.max(on_trial) };
         let offset_ns = signed_ns(sender).saturating_sub(running_ns);
-        let spread = Spread::taking(self.sender, offset_ns, running_ns);
-        self.sender = Some(spread);
-        let least = if spread.is_on_trial() { on_trial } else { Duration::ZERO };
-        (self.trust.sender_sigma + spread.half()).max(least)
+        let reports = Reports::taking(self.reports, offset_ns, running_ns);
+        self.reports = Some(reports);
+        let least = if reports.are_on_trial() { on_trial } else { Duration::ZERO };
+        (self.trust.sender_sigma + reports.half()).max(least)
     }
 
     /// Follows the target with an offset that may grow at once but shrinks by at most half of the time that passes, and
@@ -176,23 +178,29 @@ impl CaptureClock {
     }
 }
 
-impl Spread {
-    fn taking(before: Option<Spread>, offset_ns: i64, running_ns: i64) -> Self {
+impl Reports {
+    fn taking(before: Option<Reports>, offset_ns: i64, running_ns: i64) -> Self {
         let Some(before) = before else {
-            return Self { least_ns: offset_ns, most_ns: offset_ns, first_ns: running_ns, running_ns };
+            let (least_ns, most_ns) = (offset_ns, offset_ns);
+            return Self { newest_ns: offset_ns, since_ns: running_ns, least_ns, most_ns, running_ns };
         };
-        let passed_ns = running_ns.saturating_sub(before.running_ns).clamp(0, JUMP_NS);
-        let forgotten_ns = passed_ns / FORGETTING;
-        Self {
-            least_ns: offset_ns.min(before.least_ns.saturating_add(forgotten_ns)),
-            most_ns: offset_ns.max(before.most_ns.saturating_sub(forgotten_ns)),
-            first_ns: before.first_ns,
-            running_ns: running_ns.max(before.running_ns),
+        let is_new = offset_ns.abs_diff(before.newest_ns) > SAME_NS as u64;
+        let reports = Self {
+            newest_ns: if is_new { offset_ns } else { before.newest_ns },
+            since_ns: if is_new { running_ns } else { before.since_ns },
+            least_ns: before.least_ns.min(offset_ns),
+            most_ns: before.most_ns.max(offset_ns),
+            running_ns: before.running_ns.max(running_ns),
+        };
+        match reports.are_on_trial() {
+            true => reports,
+            // It has been confirmed; a slow drift is followed.
+            false => Self { newest_ns: offset_ns, least_ns: offset_ns, most_ns: offset_ns, ..reports },
         }
     }
 
-    fn is_on_trial(self) -> bool {
-        self.running_ns.saturating_sub(self.first_ns) < TRIAL_NS
+    fn are_on_trial(self) -> bool {
+        self.running_ns.saturating_sub(self.since_ns) < TRIAL_NS
     }
 
     fn half(self) -> Duration {
@@ -289,16 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_report_unlike_the_others_widens_the_sigma_until_it_is_forgotten() {
+    fn a_sender_report_unlike_the_others_widens_the_sigma_until_it_has_been_confirmed() {
         let mut clock = clock();
         let mut at = |index: i64, age_ms: i64| {
             clock.capture_time(frame(BEGIN_MS + index * FRAME_MS, index * FRAME_MS, Some(age_ms))).sigma
         };
-        assert_eq!(at(0, 40), Duration::from_millis(60), "the first reports are on trial");
         let trial = 1 + (TRIAL_NS / (FRAME_MS * MS));
+        assert_eq!(at(0, 40), Duration::from_millis(60), "the first reports are on trial");
         assert_eq!((1..=trial).map(|index| at(index, 40)).last(), Some(Duration::from_millis(10)));
         assert!(at(trial + 1, 15) >= Duration::from_millis(22));
-        let sigmas: Vec<_> = (trial + 2..trial + 90).map(|index| at(index, 15)).collect();
+        let sigmas: Vec<_> = (trial + 2..2 * trial + 2).map(|index| at(index, 15)).collect();
         assert!(sigmas.is_sorted_by(|a, b| a >= b));
         assert_eq!(sigmas.last(), Some(&Duration::from_millis(10)));
     }

@@ -9,7 +9,7 @@ use smgeo_flow::latest::Put;
 use smgeo_messages::{AccessUnit, Frame};
 use tokio::sync::broadcast;
 
-use super::supervise::{Ingest, IngestView};
+use super::supervise::{Ingest, IngestBoard};
 use super::{IngestError, packages};
 
 /// Configures ingest.
@@ -150,17 +150,18 @@ impl Config {
         }
     }
 
-    /// Checks everything that can be checked with no camera there, and makes the stage and the view of it. Frames go
-    /// into `frames`, the camera's own H.264 access units to whoever listens to `units`.
+    /// Checks everything that can be checked with no camera there, and makes the stage. Frames go into `frames`, the
+    /// camera's own H.264 access units to whoever listens to `units`, how it is onto `board`.
     pub fn build(
         self,
         clock: SharedClock,
         frames: Put<Frame>,
         units: broadcast::Sender<AccessUnit>,
-    ) -> Result<(Ingest, IngestView), IngestError> {
+        board: &IngestBoard,
+    ) -> Result<Ingest, IngestError> {
         self.check()?;
         packages::require(self.elements())?;
-        Ok(Ingest::new(self, clock, frames, units))
+        Ok(Ingest::new(self, clock, frames, units, board))
     }
 
     fn check(&self) -> Result<(), IngestError> {

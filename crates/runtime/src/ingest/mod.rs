@@ -20,4 +20,4 @@ pub mod tap;
 pub use config::{AtEnd, Config, Source, TestSource, V4l2Format, V4l2Source};
 pub use counts::Counts;
 pub use error::IngestError;
-pub use supervise::{Ingest, IngestView, LossCause, SourceState};
+pub use supervise::{Ingest, IngestBoard, IngestView, LossCause, SourceState};

@@ -74,6 +74,26 @@ pub struct Ingest {
     failures: u32,
 }
 
+/// Is where a source tells how it is. It outlives the stage: one that is built anew goes on telling there.
+#[derive(Clone)]
+pub struct IngestBoard {
+    state: watch::Sender<SourceState>,
+    counts: Arc<Counts>,
+}
+
+impl Default for IngestBoard {
+    fn default() -> Self {
+        Self { state: watch::Sender::new(SourceState::Connecting), counts: Arc::default() }
+    }
+}
+
+impl IngestBoard {
+    /// What the rest of the program sees.
+    pub fn view(&self) -> IngestView {
+        IngestView { state: self.state.subscribe(), counts: self.counts.clone() }
+    }
+}
+
 /// Is what the rest of the program sees of a source.
 #[derive(Clone)]
 pub struct IngestView {
@@ -95,12 +115,12 @@ impl Ingest {
         clock: SharedClock,
         frames: Put<Frame>,
         units: broadcast::Sender<AccessUnit>,
-    ) -> (Self, IngestView) {
-        let counts = Arc::new(Counts::default());
-        let (state, view) = watch::channel(SourceState::Connecting);
+        board: &IngestBoard,
+    ) -> Self {
+        let IngestBoard { state, counts } = board.clone();
         let phase = Phase::Waiting { until: clock.now() };
-        let outlet = Arc::new(Outlet::new(clock, counts.clone(), frames, units, config.still_frames_max));
-        (Self { config, outlet, state, phase, failures: 0 }, IngestView { state: view, counts })
+        let outlet = Arc::new(Outlet::new(clock, counts, frames, units, config.still_frames_max));
+        Self { config, outlet, state, phase, failures: 0 }
     }
 
     fn connect(&mut self) {
