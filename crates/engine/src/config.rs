@@ -62,6 +62,15 @@ impl Precision {
     }
 }
 
+impl FromStr for Precision {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Precision, EngineError> {
+        let known = [Precision::F32, Precision::Bf16].into_iter().find(|precision| precision.name() == name);
+        known.ok_or_else(|| EngineError::Setting(format!("there is no precision `{name}`; choose f32 or bf16")))
+    }
+}
+
 /// How the engine runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
