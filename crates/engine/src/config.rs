@@ -86,7 +86,7 @@ pub struct EngineConfig {
     /// Threads to compute on. Absent: as many as the system lets the process use.
     #[serde(default)]
     pub threads: Option<NonZeroUsize>,
-    /// Most images encoded in one run; more are split. Bounds the memory of a large request.
+    /// Most images encoded in one run; more are split. Larger runs take more memory and no less time an image.
     #[serde(default = "batch_images_max")]
     pub batch_images_max: NonZeroUsize,
     /// Folder of the OpenVINO libraries. Absent: where the system looks, then where `scripts/setup-openvino.sh` puts them.

@@ -36,7 +36,7 @@ impl Arguments {
             paper: None,
             reference: None,
             threads: two,
-            rounds: 9,
+            rounds: 5,
             write: None,
             memory_of: None,
         };

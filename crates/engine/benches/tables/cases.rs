@@ -38,8 +38,7 @@ pub fn measure(folder: &Path, arguments: &Arguments, report: &mut Report) -> Res
         "8 / 1 (7 or less)",
         "8 x 8 / 4 x 4 (1.25 or less)",
     ];
-    report.table(&columns, &rows);
-    Ok(())
+    report.table(&columns, &rows)
 }
 
 fn frame(scene: &mut Scene, pictures: &Pictures, rounds: usize) -> Result<Vec<Times>, Box<dyn Error>> {
@@ -82,6 +81,5 @@ pub fn compare_encoders(group: &str, arguments: &Arguments, report: &mut Report)
     }
     let names: Vec<&str> = std::iter::once("four tiles on").chain(members.iter().map(|(name, _)| *name)).collect();
     report.heading(&format!("Encoders: {}", names[1..].join(", ")));
-    report.table(&names, &rows);
-    Ok(())
+    report.table(&names, &rows)
 }

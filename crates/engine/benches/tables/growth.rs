@@ -31,10 +31,10 @@ pub fn measure(folder: &Path, arguments: &Arguments, report: &mut Report) -> Res
     let targets: Vec<Vec<&Mosaic>> = TARGETS.iter().map(|count| vec![&windows[2]; *count]).collect();
     let sizes: Vec<Vec<&Mosaic>> = windows.iter().map(|window| vec![window]).collect();
     let times = prompts(&mut scene, &pictures, &targets, arguments.rounds)?;
-    row(report, "targets", TARGETS.map(|count| count.to_string()).as_slice(), &times);
+    row(report, "targets", TARGETS.map(|count| count.to_string()).as_slice(), &times)?;
     report.line("");
     let times = prompts(&mut scene, &pictures, &sizes, arguments.rounds)?;
-    row(report, "window, tiles", EDGES.map(|edge| (edge * edge).to_string()).as_slice(), &times);
+    row(report, "window, tiles", EDGES.map(|edge| (edge * edge).to_string()).as_slice(), &times)?;
     report.line("");
     let caches: Vec<FeatureCache> = AREAS_KM2.iter().map(|area| filled(&scene, *area)).collect();
     let scene = std::cell::RefCell::new(&mut scene);
@@ -42,8 +42,7 @@ pub fn measure(folder: &Path, arguments: &Arguments, report: &mut Report) -> Res
     let work = |cache| -> Work<'_> { Box::new(move || cached_prompt(&mut scene.borrow_mut(), pictures, cache)) };
     // A difference of two in a hundred needs more rounds than the others.
     let times = in_turn(&mut caches.iter().map(work).collect::<Vec<_>>(), 5 * arguments.rounds)?;
-    row(report, "cached area, km2", AREAS_KM2.map(|area| area.to_string()).as_slice(), &times);
-    Ok(())
+    row(report, "cached area, km2", AREAS_KM2.map(|area| area.to_string()).as_slice(), &times)
 }
 
 fn prompts(
@@ -61,14 +60,14 @@ fn prompts(
     in_turn(&mut cases.iter().map(work).collect::<Vec<_>>(), rounds)
 }
 
-fn row(report: &mut Report, what: &str, sizes: &[String], times: &[Times]) {
+fn row(report: &mut Report, what: &str, sizes: &[String], times: &[Times]) -> Result<(), Box<dyn Error>> {
     let columns: Vec<&str> = std::iter::once(what).chain(sizes.iter().map(String::as_str)).collect();
     let first = times[0].median();
     let mut shown = vec!["ms".to_owned()];
     shown.extend(times.iter().map(Times::shown));
     let mut ratios = vec!["to the first".to_owned()];
     ratios.extend(times.iter().map(|times| format!("{:.3}", times.median() / first)));
-    report.table(&columns, &[shown, ratios]);
+    report.table(&columns, &[shown, ratios])
 }
 
 fn key(scene: &Scene, tile: u64) -> FeatureKey {

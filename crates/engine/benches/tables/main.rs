@@ -4,8 +4,8 @@
 //! alike; a number is the median over the rounds with its quartiles. What is quoted are ratios within one table.
 //!
 //! ```text
-//! cargo bench --profile dev -p smgeo-engine --bench tables -- [--package FOLDER]... [--beside FOLDER] [--peers PYTHON]
-//!     [--threads N] [--rounds N] [--write FILE]
+//! cargo bench --profile dev -p smgeo-engine --bench tables -- [--package FOLDER]... [--beside NAME=FOLDER,NAME=FOLDER]...
+//!     [--peers PYTHON [--paper FOLDER --reference FOLDER]] [--threads N] [--rounds N] [--write FILE]
 //! ```
 
 mod arguments;
@@ -34,5 +34,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     growth::measure(&arguments.packages[0], &arguments, &mut report)?;
     memory::table(&arguments, &mut report)?;
-    report.end(arguments.write.as_deref())
+    report.end()
 }

@@ -30,8 +30,7 @@ pub fn table(arguments: &Arguments, report: &mut Report) -> Result<(), Box<dyn E
     }
     report.heading("Resident memory after 20 warm prompts, MB");
     let columns = ["package", "engine", "weights", "cached features", "resident", "1.2 x weights + cache + 64"];
-    report.table(&columns, &rows);
-    Ok(())
+    report.table(&columns, &rows)
 }
 
 /// Measures this process and prints one row.

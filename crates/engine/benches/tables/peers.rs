@@ -84,8 +84,7 @@ fn table(
         row.extend(ours.iter().map(|own| digits(times.median() / own.median())));
         rows.push(row);
     }
-    report.table(&columns.iter().map(String::as_str).collect::<Vec<_>>(), &rows);
-    Ok(())
+    report.table(&columns.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
 }
 
 /// Our most probable cell of the pair.

@@ -1,7 +1,8 @@
 //! Measures cases in turn and writes tables.
 
+use std::error::Error;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::arguments::Arguments;
@@ -39,11 +40,11 @@ pub fn digits(value: f64) -> String {
 }
 
 /// One thing to be timed.
-pub type Work<'a> = Box<dyn FnMut() -> Result<(), Box<dyn std::error::Error>> + 'a>;
+pub type Work<'a> = Box<dyn FnMut() -> Result<(), Box<dyn Error>> + 'a>;
 
 /// Times each work once a round, after one run that is not counted: shapes change between them, and a backend that sees a
 /// new shape plans anew.
-pub fn in_turn(works: &mut [Work], rounds: usize) -> Result<Vec<Times>, Box<dyn std::error::Error>> {
+pub fn in_turn(works: &mut [Work], rounds: usize) -> Result<Vec<Times>, Box<dyn Error>> {
     let mut times = vec![Times::default(); works.len()];
     for _ in 0..rounds {
         for (work, times) in works.iter_mut().zip(&mut times) {
@@ -57,15 +58,16 @@ pub fn in_turn(works: &mut [Work], rounds: usize) -> Result<Vec<Times>, Box<dyn 
     Ok(times)
 }
 
-/// The page under construction.
+/// The page under construction. It is written after each table, so that a run that is stopped leaves what it has.
 pub struct Report {
     text: String,
+    page: Option<PathBuf>,
 }
 
 impl Report {
     /// Begins with what was measured on.
     pub fn begin(arguments: &Arguments) -> Report {
-        let mut report = Report { text: String::new() };
+        let mut report = Report { text: String::new(), page: arguments.write.clone() };
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("an unknown processor");
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
@@ -90,16 +92,22 @@ impl Report {
     }
 
     /// A table.
-    pub fn table(&mut self, columns: &[&str], rows: &[Vec<String>]) {
+    pub fn table(&mut self, columns: &[&str], rows: &[Vec<String>]) -> Result<(), Box<dyn Error>> {
         self.line(&format!("| {} |", columns.join(" | ")));
         self.line(&format!("|{}", "---|".repeat(columns.len())));
         rows.iter().for_each(|row| self.line(&format!("| {} |", row.join(" | "))));
+        self.save()
     }
 
-    /// Writes the page between its marks, or leaves it on the terminal.
-    pub fn end(mut self, page: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    /// Ends with what else the machine did.
+    pub fn end(mut self) -> Result<(), Box<dyn Error>> {
         self.line(&format!("\nLoad {} at the end.", load()));
-        let Some(page) = page else { return Ok(()) };
+        self.save()
+    }
+
+    /// Puts the text between the marks of its page.
+    fn save(&self) -> Result<(), Box<dyn Error>> {
+        let Some(page) = &self.page else { return Ok(()) };
         let old = std::fs::read_to_string(page)?;
         let (before, rest) = old.split_once(BEGIN).ok_or("the page has no mark where the tables begin")?;
         let (_, after) = rest.split_once(END).ok_or("the page has no mark where the tables end")?;
