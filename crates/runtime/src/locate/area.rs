@@ -84,3 +84,83 @@ fn encode(
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use image::{ImageFormat, Rgb, RgbImage};
+    use smgeo_engine::EncoderHash;
+    use smgeo_flow::SystemClock;
+
+    use super::*;
+    use crate::tiles::{EncodedTile, MbTilesWriter};
+
+    const NORTH_WEST: TileId = TileId { z: 18, x: 137_283, y: 91_798 };
+
+    /// Writes a map of 2 x 2 tiles and a configuration that keeps features beside it.
+    fn config(folder: &Path) -> Config {
+        let tiles = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(x, y)| TileId {
+            x: NORTH_WEST.x + x,
+            y: NORTH_WEST.y + y,
+            ..NORTH_WEST
+        });
+        let mut writer = MbTilesWriter::open(&folder.join("map.mbtiles")).unwrap();
+        let pictures = tiles.map(|tile| {
+            let picture = RgbImage::from_fn(256, 256, |x, y| Rgb([x as u8, y as u8, tile.x as u8 ^ tile.y as u8]));
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            EncodedTile { bytes: bytes.into_inner().into(), media_type: "image/png" }
+        });
+        writer.put(tiles.into_iter().zip(&pictures)).unwrap();
+        let (first, last) = (tiles[0].bounds(), tiles[3].bounds());
+        let bounds = TileBounds { east_deg: last.east_deg, south_deg: last.south_deg, ..first };
+        writer.describe("made", "image/png", &bounds, NORTH_WEST.z).unwrap();
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/packages/matched");
+        let text = format!(
+            "ingest = {{ source = {{ test = {{ width_px = 640, height_px = 480, fps = 5 }} }} }}\n\
+             tiles = {{ source = \"map.mbtiles\" }}\n\
+             engine = {{ package = {package:?}, backend = \"rten\", threads = 1, features_file = \"features.sqlite\" }}\n"
+        );
+        let file = folder.join("smgeo.toml");
+        std::fs::write(&file, text).unwrap();
+        Config::load(&file).unwrap()
+    }
+
+    fn encoded(config: &Config) -> (AreaReport, Vec<(usize, usize)>) {
+        let mut steps = Vec::new();
+        let mut note = |step: PackStep| steps.push((step.done, step.total));
+        let report = encode_area(config, None, SystemClock::shared(), &mut note).unwrap();
+        (report, steps)
+    }
+
+    #[test]
+    fn an_area_is_encoded_once_and_found_by_the_next_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        let (report, steps) = encoded(&config);
+        assert_eq!((report.total, report.encoded, report.known, report.missing.len()), (4, 4, 0, 0));
+        assert_eq!(steps, [(4, 4)]);
+        let (report, _) = encoded(&config);
+        assert_eq!((report.encoded, report.known), (0, 4));
+    }
+
+    #[test]
+    fn features_of_another_arithmetic_are_not_taken_and_a_damaged_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        encoded(&config);
+        let features = config.engine.features().unwrap();
+        let other = EncoderHash::of(Package::open(&config.engine.package).unwrap().hash(), "rten", "bf16");
+        let tiles = tiles::open_source(&config.tiles, SystemClock::shared()).unwrap();
+        assert!(!features.contains(&feature_key(&tiles.tile(NORTH_WEST).unwrap(), other)));
+
+        config.engine.features_file = Some(folder.path().join("map.mbtiles"));
+        let error = encode_area(&config, None, SystemClock::shared(), &mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains("map.mbtiles is not a feature cache"), "{error}");
+        config.engine.features_file = None;
+        let error = encode_area(&config, None, SystemClock::shared(), &mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains("engine.features_file is not set"), "{error}");
+    }
+}
