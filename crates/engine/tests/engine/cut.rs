@@ -1,7 +1,7 @@
 //! The locator is run in two halves, the first once per window; the answer must be the whole locator's. Where a backend fuses
 //! operators over the cut the last bit moves, so the answers are held together and not the bits.
 
-use rten::{Model, ModelOptions, RunOptions, ThreadPool, ValueOrView};
+use rten::{ModelOptions, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::NdTensorView;
 use smgeo_engine::package::LOCATOR;
 use smgeo_engine::{Backend, EncoderImage, Features, LocateRequest, Mosaic, Package, View};
