@@ -186,8 +186,7 @@ impl Machine {
                 counts: locate::Counts::of(&metrics),
             };
             StageSpec::new("locate", move || {
-                let backend =
-                    backend.take().map_or_else(|| config.engine.build(&package), Ok).map_err(Fault::restart)?;
+                let backend = backend.take().map_or_else(|| config.engine.build(&package), Ok).map_err(Fault::restart)?;
                 let (settings, clock, package) = (config.locate.clone(), clock.clone(), package.clone());
                 let (features, keeper) = (features.clone(), keeper.clone());
                 let stage = Locate::new(settings, clock, backend, package, features, keeper, ends.clone());
