@@ -15,8 +15,10 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --doc
 
+# The engine's tables in docs/benchmarks.md; PEERS="PYTHON REFERENCE" measures others beside it, see benches/peers/setup.sh.
 bench: setup
-	cargo bench --workspace
+	./benches/tables.sh $(PEERS)
+	cargo bench --profile dev -p smgeo-runtime
 
 build: setup
 	cargo build

@@ -1,14 +1,12 @@
 //! `smgeo inspect`: what an engine package is, whether it is whole, and how fast it runs here.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
-use smgeo_engine::config::Precision;
 use smgeo_engine::gate::{self, GateReport};
-use smgeo_engine::pairs::PairSet;
 use smgeo_engine::{
     BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
 };
@@ -22,10 +20,6 @@ pub struct Args {
     /// Runs the conformance suite and measures the time of each step.
     #[arg(long)]
     run: bool,
-    /// Holds bf16 on OpenVINO against rten in f32 on the held-out pairs of this folder, and keeps the result in the
-    /// package: bf16 flies only after it has passed.
-    #[arg(long, value_name = "PAIRS")]
-    check_bf16: Option<PathBuf>,
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -44,7 +38,7 @@ struct Report {
     manifest: Manifest,
     file_bytes: Vec<(String, u64)>,
     run: Option<Run>,
-    bf16: Option<GateReport>,
+    checks: Vec<GateReport>,
 }
 
 /// What running it showed.
@@ -73,27 +67,15 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
     let run = if args.run { Some(measured(&package, &config)?) } else { None };
-    let bf16 = args.check_bf16.as_ref().map(|pairs| check_bf16(&package, &config, pairs)).transpose()?;
+    let checks = gate::kept(&package);
     let (hash, manifest) = (package.hash().to_string(), package.manifest().clone());
-    let report = Report { hash, manifest, file_bytes, run, bf16 };
+    let report = Report { hash, manifest, file_bytes, run, checks };
     match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("{report}"),
     }
     ensure!(report.run.is_none_or(|run| run.conforms), "the backend does not conform on this package");
-    ensure!(report.bf16.is_none_or(|bf16| bf16.passes()), "bf16 may not fly with this package");
     Ok(())
-}
-
-fn check_bf16(package: &Package, config: &EngineConfig, pairs: &Path) -> anyhow::Result<GateReport> {
-    let set = PairSet::open(pairs).context("reading the pairs")?;
-    let trusted = EngineConfig { backend: BackendName::Rten, ..config.clone() };
-    let candidate = EngineConfig { backend: BackendName::OpenVino, precision: Precision::Bf16, ..config.clone() };
-    let mut trusted = trusted.build(package).context("starting rten")?;
-    let mut candidate = candidate.build_unchecked(package).context("starting OpenVINO")?;
-    let report = gate::check(package, trusted.as_mut(), candidate.as_mut(), &set)?;
-    report.keep(package)?;
-    Ok(report)
 }
 
 fn measured(package: &Package, config: &EngineConfig) -> anyhow::Result<Run> {
@@ -142,9 +124,7 @@ impl std::fmt::Display for Report {
         for (title, table) in [("training", &manifest.training), ("metrics", &manifest.metrics)] {
             table.iter().try_for_each(|(key, value)| writeln!(f, "{title:<12} {key} = {value}"))?;
         }
-        if let Some(bf16) = &self.bf16 {
-            write!(f, "{bf16}")?;
-        }
+        self.checks.iter().try_for_each(|check| write!(f, "check        {check}"))?;
         let Some(run) = &self.run else { return Ok(()) };
         writeln!(f, "engine       {}", run.engine)?;
         writeln!(

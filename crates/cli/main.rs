@@ -1,6 +1,7 @@
 //! `smgeo`: click an object in live drone video; get its position on the Earth, continuously, and how sure it is.
 
 mod demo;
+mod engine;
 mod inspect;
 mod locate;
 mod run;
@@ -38,6 +39,8 @@ enum Command {
     Locate(locate::Args),
     /// Makes the map of a flight before the flight.
     Tiles(tiles::Args),
+    /// Decides whether a faster arithmetic may fly.
+    Engine(engine::Args),
     /// Says what an engine package is and whether it is whole.
     Inspect(inspect::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::run(args),
         Command::Locate(args) => locate::run(args),
         Command::Tiles(args) => tiles::run(args),
+        Command::Engine(args) => engine::run(args),
         Command::Inspect(args) => inspect::run(args),
     };
     report(result.map(|()| ExitCode::SUCCESS))

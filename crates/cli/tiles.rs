@@ -6,13 +6,15 @@ use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use smgeo_flow::SystemClock;
-use smgeo_geo::TileBounds;
-use smgeo_runtime::tiles::{self, HttpConfig, HttpTiles, PackReport, PackStep, TileSource, TilesConfig};
+use smgeo_geo::{TileBounds, TileId};
+use smgeo_runtime::config::Config;
+use smgeo_runtime::locate::{AreaReport, encode_area};
+use smgeo_runtime::tiles::{self, HttpConfig, HttpTiles, PackReport, PackStep, TileError, TileSource, TilesConfig};
 
 /// Missing tiles that are listed by name; the rest is counted.
 const MISSING_LISTED: usize = 20;
 
-/// Fetches or makes satellite tiles.
+/// Fetches, makes or encodes satellite tiles.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -25,6 +27,8 @@ enum Command {
     Pack(Pack),
     /// Make tiles of an orthophoto: a GeoTIFF, or any picture with its bounds.
     Import(Import),
+    /// Encode the tiles of an area into the daemon's features file, so that no prompt waits for one; run again to complete it.
+    Encode(Encode),
 }
 
 #[derive(ClapArgs, Debug)]
@@ -70,11 +74,22 @@ struct Import {
     date: Option<String>,
 }
 
+#[derive(ClapArgs, Debug)]
+struct Encode {
+    /// The daemon's configuration: it names the map, the engine and the features file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The area in degrees: west,south,east,north; the whole map unless given.
+    #[arg(long, value_parser = parse_bounds, allow_hyphen_values = true)]
+    bounds: Option<TileBounds>,
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Pack(pack) => run_pack(&pack),
         Command::Import(import) => run_import(&import),
+        Command::Encode(encode) => run_encode(&encode),
     }
 }
 
@@ -90,13 +105,7 @@ fn run_pack(pack: &Pack) -> anyhow::Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    for (tile, error) in missing.iter().take(MISSING_LISTED) {
-        eprintln!("missing {tile}: {error}");
-    }
-    let more = missing.len().saturating_sub(MISSING_LISTED);
-    if more > 0 {
-        eprintln!("and {more} more");
-    }
+    list(missing);
     bail!(
         "{} of {total} tiles are missing: {} is not fit to fly with; run the same command again to complete it",
         missing.len(),
@@ -135,6 +144,33 @@ fn run_import(import: &Import) -> anyhow::Result<()> {
         report.partial
     );
     Ok(())
+}
+
+fn run_encode(encode: &Encode) -> anyhow::Result<()> {
+    let config = Config::load(&encode.config)?;
+    let bar = bar();
+    let report = encode_area(&config, encode.bounds.as_ref(), SystemClock::shared(), &mut |step| show(&bar, step))
+        .with_context(|| format!("encoding the map of {}", encode.config.display()))?;
+    bar.finish_and_clear();
+    let AreaReport { total, known, encoded, missing, engine } = &report;
+    println!("{total} tiles: {encoded} encoded now, {known} from before, by {engine}");
+    list(missing);
+    match missing.len() {
+        0 => Ok(()),
+        count => {
+            bail!("the map lacks {count} of {total} tiles; complete it with `smgeo tiles pack`, then run this again")
+        }
+    }
+}
+
+fn list(missing: &[(TileId, TileError)]) {
+    for (tile, error) in missing.iter().take(MISSING_LISTED) {
+        eprintln!("missing {tile}: {error}");
+    }
+    let more = missing.len().saturating_sub(MISSING_LISTED);
+    if more > 0 {
+        eprintln!("and {more} more");
+    }
 }
 
 fn bar() -> ProgressBar {

@@ -62,6 +62,15 @@ impl Precision {
     }
 }
 
+impl FromStr for Precision {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Precision, EngineError> {
+        let known = [Precision::F32, Precision::Bf16].into_iter().find(|precision| precision.name() == name);
+        known.ok_or_else(|| EngineError::Setting(format!("there is no precision `{name}`; choose f32 or bf16")))
+    }
+}
+
 /// How the engine runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,7 +86,7 @@ pub struct EngineConfig {
     /// Threads to compute on. Absent: as many as the system lets the process use.
     #[serde(default)]
     pub threads: Option<NonZeroUsize>,
-    /// Most images encoded in one run; more are split. Bounds the memory of a large request.
+    /// Most images encoded in one run; more are split. Larger runs take more memory and no less time an image.
     #[serde(default = "batch_images_max")]
     pub batch_images_max: NonZeroUsize,
     /// Folder of the OpenVINO libraries. Absent: where the system looks, then where `scripts/setup-openvino.sh` puts them.

@@ -60,7 +60,7 @@ impl GateReport {
     /// Keeps this report in the package's folder.
     pub fn keep(&self, package: &Package) -> Result<(), EngineError> {
         let path = package.folder().join(CHECKS);
-        let mut reports = kept(package).unwrap_or_default();
+        let mut reports = read(package).unwrap_or_default();
         reports.insert(self.candidate.clone(), self.clone());
         let text = toml::to_string_pretty(&reports)
             .map_err(|error| EngineError::Manifest { path: path.clone(), problem: error.to_string() })?;
@@ -123,12 +123,18 @@ pub fn check(
 
 /// Whether the package's folder keeps a passing report of this backend and arithmetic for this very package.
 pub fn is_admitted(package: &Package, backend: &str, precision: &str) -> bool {
-    let reports = kept(package).unwrap_or_default();
+    let reports = read(package).unwrap_or_default();
     let report = reports.get(&format!("{backend}-{precision}"));
     report.is_some_and(|report| report.passes() && report.package == package.hash().to_string())
 }
 
-fn kept(package: &Package) -> Option<BTreeMap<String, GateReport>> {
+/// The reports that the package's folder keeps of this very package.
+pub fn kept(package: &Package) -> Vec<GateReport> {
+    let hash = package.hash().to_string();
+    read(package).unwrap_or_default().into_values().filter(|report| report.package == hash).collect()
+}
+
+fn read(package: &Package) -> Option<BTreeMap<String, GateReport>> {
     let path: PathBuf = package.folder().join(CHECKS);
     toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }

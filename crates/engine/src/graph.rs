@@ -4,6 +4,7 @@
 use rten_onnx::onnx::{DataType, ModelProto, ValueInfoProto};
 
 use crate::TILE_PX;
+use crate::framing;
 use crate::image::CHANNELS;
 use crate::package::Manifest;
 
@@ -58,6 +59,9 @@ fn port(name: &'static str, kind: DataType, shape: Vec<Extent>) -> Port {
 }
 
 fn check(onnx: &[u8], inputs: &[Port], outputs: &[Port]) -> Result<(), String> {
+    if !framing::is_sound(onnx) {
+        return Err("this is not an ONNX model (a length in it reaches beyond its end)".into());
+    }
     let model = ModelProto::parse_buf(onnx).map_err(|error| format!("this is not an ONNX model ({error:?})"))?;
     let graph = model.graph.ok_or("this ONNX model has no graph")?;
     // Old exporters list weights among the inputs; an input with an initial value needs none from us.

@@ -23,6 +23,7 @@ pub mod decode;
 pub mod disk_cache;
 pub mod error;
 pub mod features;
+mod framing;
 pub mod gate;
 pub mod graph;
 pub mod image;

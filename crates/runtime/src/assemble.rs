@@ -8,7 +8,7 @@
 mod config;
 mod crop;
 mod finder;
-mod window;
+pub(crate) mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,9 +220,10 @@ impl Assemble {
             self.ends.drone.send_replace(None);
             return;
         };
-        if let Some(centre) = scene.centre() {
+        if let Some(gaze) = scene.gaze() {
             let velocity = scene.at.velocity_ned_mps.unwrap_or_default();
-            self.ends.ahead.send_replace(self.windows.ahead(centre, velocity, self.config.ahead_s));
+            let ahead = self.windows.ahead(&gaze, &scene.footprint(), velocity, self.config.ahead_s);
+            self.ends.ahead.send_replace(ahead);
         }
         self.ends.drone.send_replace(Some(scene.drone(frame)));
     }
@@ -259,9 +260,10 @@ impl Scene {
         Some((ground, fix))
     }
 
-    fn centre(&self) -> Option<LatLon> {
+    /// Where the middle of the picture lies.
+    fn gaze(&self) -> Option<RayFix> {
         let middle = Pixel::new(f64::from(self.camera.width_px) / 2.0, f64::from(self.camera.height_px) / 2.0);
-        self.place(middle)
+        Some(self.cast(middle, 0.0)?.1)
     }
 
     fn place(&self, pixel: Pixel<geo::Frame>) -> Option<LatLon> {

@@ -9,7 +9,10 @@
 //! itself is the network's. Taking the ray at its word in every frame would count one compass error as many measurements.
 
 mod answer;
+mod area;
 mod atlas;
+#[cfg(test)]
+mod flight;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +34,8 @@ use crate::web::HeatBoard;
 use answer::Reading;
 use atlas::{Atlas, Gathered};
 
-pub use atlas::feature_key;
+pub use area::{AreaReport, encode_area};
+use atlas::feature_key;
 
 /// Is how long one step waits for queries before it turns to the tiles ahead.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -17,6 +17,8 @@ mod inputs;
 mod outputs;
 mod stages;
 
+pub use about::zoom;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

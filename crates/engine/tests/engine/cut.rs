@@ -1,7 +1,7 @@
 //! The locator is run in two halves, the first once per window; the answer must be the whole locator's. Where a backend fuses
 //! operators over the cut the last bit moves, so the answers are held together and not the bits.
 
-use rten::{Model, ModelOptions, RunOptions, ThreadPool, ValueOrView};
+use rten::{ModelOptions, RunOptions, ThreadPool, ValueOrView};
 use rten_tensor::NdTensorView;
 use smgeo_engine::package::LOCATOR;
 use smgeo_engine::{Backend, EncoderImage, Features, LocateRequest, Mosaic, Package, View};
@@ -10,7 +10,7 @@ use crate::backend::{backend_of, noise, package, shipped};
 
 /// Heat of the whole file, run as it is.
 fn whole(package: &Package, query: &Features, click: [f32; 2], window: &Mosaic) -> Vec<f32> {
-    let model = ModelOptions::with_all_ops().prepack_weights(true).load(package.read(LOCATOR).unwrap()).unwrap();
+    let model = ModelOptions::with_all_ops().load(package.read(LOCATOR).unwrap()).unwrap();
     let (cells, channels) = (query.cells(), query.channels());
     let inputs: [(&str, ValueOrView); 4] = [
         ("query", NdTensorView::from_data([1, cells, cells, channels], query.values()).into()),

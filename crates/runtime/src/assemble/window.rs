@@ -13,8 +13,9 @@ use super::Config;
 /// The object itself, and as much around it as the network looks at, metres to each side.
 const SURROUNDINGS_M: f64 = 40.0;
 
-/// Tiles asked for ahead at one time at most: more than can be encoded before the flight has changed.
-const AHEAD_TILES_MAX: usize = 128;
+/// Tiles asked for ahead at one time at most: a picture of 1 km square at 0.6 m a pixel with its windows. More could not be
+/// encoded before the flight has changed.
+const AHEAD_TILES_MAX: usize = 192;
 
 /// Chooses windows at one zoom.
 pub struct Windows {
@@ -68,20 +69,51 @@ impl Windows {
         TileWindow::around(ray.at, self.zoom, tiles, tiles).map_err(|_| "its search window leaves the map")
     }
 
-    /// The tiles around the gaze now and where it will be, nearest in time first.
-    pub fn ahead(&self, centre: LatLon, velocity_ned_mps: [f64; 3], ahead_s: f64) -> Arc<[TileId]> {
-        let frame = LocalFrame::new(Geodetic { at: centre, height: Altitude::from_m(0.0) });
+    /// The tiles that prompts will need: those of windows around any place in the picture, and around the gaze, now and where the
+    /// flight takes them; nearest in time first, then nearest to the gaze.
+    pub fn ahead(
+        &self,
+        gaze: &RayFix,
+        footprint: &[LatLon],
+        velocity_ned_mps: [f64; 3],
+        ahead_s: f64,
+    ) -> Arc<[TileId]> {
+        let frame = LocalFrame::new(Geodetic { at: gaze.at, height: Altitude::from_m(0.0) });
         let [north_mps, east_mps, _] = velocity_ned_mps;
+        let edge = self.around(gaze).map_or(self.tiles_max, |window| window.columns());
         let mut seen = HashSet::new();
         let mut tiles = Vec::new();
         for step in 0..=2 {
             let after_s = ahead_s * f64::from(step) / 2.0;
             let shift = Vector3::new(east_mps * after_s, north_mps * after_s, 0.0);
-            let Ok(place) = frame.geodetic_from(shift) else { continue };
-            let Ok(window) = TileWindow::around(place.at, self.zoom, self.tiles_max, self.tiles_max) else { continue };
-            tiles.extend(window.tiles().filter(|tile| seen.insert(*tile)));
+            let moved = |place: LatLon| {
+                let here = frame.enu_from(Geodetic { at: place, height: Altitude::from_m(0.0) });
+                Some(frame.geodetic_from(here + shift).ok()?.at)
+            };
+            let Some(centre) = moved(gaze.at) else { continue };
+            let places: Vec<LatLon> = footprint.iter().filter_map(|place| moved(*place)).collect();
+            let around = TileWindow::around(centre, self.zoom, self.tiles_max, self.tiles_max).ok();
+            let reached = TileWindow::holding(&places, self.zoom).and_then(|window| widened(window, edge / 2 + 1));
+            let windows = around.iter().chain(&reached);
+            let mut fresh: Vec<TileId> =
+                windows.flat_map(TileWindow::tiles).filter(|tile| seen.insert(*tile)).collect();
+            let (x, y) = mercator::world_px(centre, self.zoom);
+            let half = TILE_PX as f64 / 2.0;
+            let distance = |tile: &TileId| {
+                let (left, top) = tile.origin_px();
+                (left + half - x).hypot(top + half - y)
+            };
+            fresh.sort_by(|one, other| distance(one).total_cmp(&distance(other)));
+            tiles.extend(fresh);
         }
         tiles.truncate(AHEAD_TILES_MAX);
         tiles.into()
     }
+}
+
+/// Returns the window with so many tiles more on each side.
+fn widened(window: TileWindow, by: u32) -> Option<TileWindow> {
+    let by_tiles = i64::from(by);
+    let corner = window.north_west().neighbour(-by_tiles, -by_tiles)?;
+    TileWindow::new(corner, window.columns() + 2 * by, window.rows() + 2 * by).ok()
 }

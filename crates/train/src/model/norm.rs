@@ -38,4 +38,22 @@ impl Norm {
         let attributes = vec![Attribute::Int("axis", -1), Attribute::Float("epsilon", Self::EPSILON as f32)];
         graph.node("LayerNormalization", &[x, &weight, &bias], attributes)
     }
+
+    /// Emits the same over the channels of planes `[B, C, H, W]`, for which ONNX has no operator.
+    pub fn emit_planes(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
+        let [channels] = self.weight.dims();
+        let row = |values: &Param<Tensor<1>>| values.val().reshape([1, channels, 1, 1]);
+        let weight = graph.weights(&format!("{name}.weight"), row(&self.weight));
+        let bias = graph.weights(&format!("{name}.bias"), row(&self.bias));
+        let mean = graph.mean(x, 1, true);
+        let centred = graph.subtract(x, &mean);
+        let squared = graph.multiply(&centred, &centred);
+        let variance = graph.mean(&squared, 1, true);
+        let epsilon = graph.number(Self::EPSILON as f32);
+        let variance = graph.add(&variance, &epsilon);
+        let deviation = graph.unary("Sqrt", &variance);
+        let unit = graph.divide(&centred, &deviation);
+        let scaled = graph.multiply(&unit, &weight);
+        graph.add(&scaled, &bias)
+    }
 }

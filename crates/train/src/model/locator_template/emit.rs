@@ -5,7 +5,7 @@ use burn::tensor::activation::softmax;
 use super::super::linear::emit_linear;
 use super::super::smgeo::{LocatorInputs, LocatorOutputs};
 use super::{EDGE_CELLS, EDGE_LOG_MAX, LENGTH_SQUARED_MIN, LocatorTemplate, POOL_SIGMA_CELLS};
-use crate::onnx::{Graph, Value};
+use crate::onnx::{Attribute, Graph, Value};
 
 /// The emitted values that depend on the query alone.
 struct EmittedAsked {
@@ -183,26 +183,39 @@ impl LocatorTemplate {
         graph.reshape_to(flat, &shape)
     }
 
+    /// Norm, heat and box of the hidden planes. They stay planes to the end, because runtimes that convolve in another layout
+    /// would otherwise turn all of them over, which takes as long as the convolution.
     fn emit_head(&self, graph: &mut Graph, hidden: &Value, clicked: &Value) -> (Value, Value) {
         let [width] = self.norm.weight.dims();
-        let hidden = graph.transpose(hidden, &[0, 2, 3, 1]);
-        let clicked = graph.reshape(clicked, &[0, 1, 1, width as i64]);
-        let hidden = graph.add(&hidden, &clicked);
-        let hidden = self.norm.emit(graph, "locator.norm", &hidden);
+        let clicked = graph.reshape(clicked, &[0, width as i64, 1, 1]);
+        let hidden = graph.add(hidden, &clicked);
+        let hidden = self.norm.emit_planes(graph, "locator.norm", &hidden);
         let hidden = graph.unary("Relu", &hidden);
-        let out = emit_linear(&self.out, graph, "locator.out", &hidden);
-        let heat = graph.slice(&out, &[3], &[0], &[1]);
-        let last = graph.vector(&[3]);
-        let heat = graph.node("Squeeze", &[&heat, &last], Vec::new());
-        let centre = graph.slice(&out, &[3], &[1], &[3]);
+        let out = self.emit_out(graph, &hidden);
+        let heat = graph.slice(&out, &[1], &[0], &[1]);
+        let planes = graph.vector(&[1]);
+        let heat = graph.node("Squeeze", &[&heat, &planes], Vec::new());
+        let centre = graph.slice(&out, &[1], &[1], &[3]);
         let half = graph.number(0.5);
         let centre = graph.add(&centre, &half);
-        let edges = graph.slice(&out, &[3], &[3], &[5]);
+        let edges = graph.slice(&out, &[1], &[3], &[5]);
         let (low, high) = (graph.number(-EDGE_LOG_MAX as f32), graph.number(EDGE_LOG_MAX as f32));
         let edges = graph.node("Clip", &[&edges, &low, &high], Vec::new());
         let edges = graph.unary("Exp", &edges);
         let unit = graph.number(EDGE_CELLS as f32);
         let edges = graph.multiply(&edges, &unit);
-        (heat, graph.concat(&[&centre, &edges], 3))
+        let bounds = graph.concat(&[&centre, &edges], 1);
+        (heat, graph.transpose(&bounds, &[0, 2, 3, 1]))
+    }
+
+    /// The last linear layer as a convolution of one cell.
+    fn emit_out(&self, graph: &mut Graph, hidden: &Value) -> Value {
+        let weight = self.out.weight.val();
+        let [width, planes] = weight.dims();
+        let weight = graph.weights("locator.out.weight", weight.transpose().reshape([planes, width, 1, 1]));
+        let bias = self.out.bias.as_ref().map(|bias| graph.weights("locator.out.bias", bias.val()));
+        let inputs: Vec<&Value> = [hidden, &weight].into_iter().chain(&bias).collect();
+        let attributes = vec![Attribute::Ints("pads", vec![0; 4]), Attribute::Ints("kernel_shape", vec![1; 2])];
+        graph.node("Conv", &inputs, attributes)
     }
 }

@@ -1,0 +1,206 @@
+//! A flight over fresh ground: whatever is clicked, its tiles have been encoded by then, with little time spent on them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use nalgebra::Vector3;
+use smgeo_engine::{EncoderImage, EngineConfig, FeatureCache};
+use smgeo_flow::{Clock, HandClock, Stage, latest};
+use smgeo_geo::{Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, TileId};
+use smgeo_messages::{Evidence, FrameId, Query, QueryBatch, RayFix, TargetId};
+use tokio::sync::{broadcast, watch};
+
+use super::{Config, Counts, Ends, Locate};
+use crate::assemble::{self, window::Windows};
+use crate::control::Metrics;
+use crate::tiles::{EncodedTile, RamTiles, TileError, TileKeeper, TilePicture, TileSource, TileState, TilesInfo};
+use crate::web::HeatBoard;
+
+const ZOOM: u8 = 18;
+const SPEED_MPS: f64 = 20.0;
+const FRAME: Duration = Duration::from_millis(200);
+/// Half the edges of the picture on the ground, metres: 720p at a height of 120 m, looking steeply down.
+const REACH_M: [f64; 2] = [110.0, 70.0];
+const RAY_SIGMA_M: f64 = 10.0;
+
+/// Makes a picture for any tile.
+struct Ground(TilesInfo);
+
+impl TileSource for Ground {
+    fn info(&self) -> &TilesInfo {
+        &self.0
+    }
+
+    fn encoded(&self, tile: TileId) -> Result<EncodedTile, TileError> {
+        unreachable!("{tile} is only asked for as a picture")
+    }
+
+    fn tile(&self, id: TileId) -> Result<TilePicture, TileError> {
+        let mut sha256 = [0; 32];
+        sha256[..4].copy_from_slice(&id.x.to_le_bytes());
+        sha256[4..8].copy_from_slice(&id.y.to_le_bytes());
+        let rgb = (0..256 * 256 * 3u32).map(|at| (at.wrapping_mul(id.x ^ id.y) >> 7) as u8).collect();
+        Ok(TilePicture { id, rgb, sha256, date: None })
+    }
+}
+
+struct Flight {
+    frame: LocalFrame,
+    windows: Windows,
+    clock: Arc<HandClock>,
+    keeper: Arc<TileKeeper>,
+    ahead: watch::Sender<Arc<[TileId]>>,
+    queries: latest::Put<QueryBatch>,
+    answers: Receiver<Evidence>,
+    counts: Counts,
+    locate: Locate,
+    frames: u64,
+}
+
+impl Flight {
+    fn new() -> Flight {
+        let clock = HandClock::shared();
+        let info = TilesInfo {
+            name: "made ground".into(),
+            imagery: "made".into(),
+            date: None,
+            attribution: None,
+            bounds: None,
+            zoom_min: ZOOM,
+            zoom_max: ZOOM,
+        };
+        let tiles = Arc::new(RamTiles::new(Box::new(Ground(info)), 1 << 28));
+        let keeper = Arc::new(TileKeeper::start(tiles, 2, clock.clone()).unwrap());
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/packages/matched");
+        let package = Arc::new(smgeo_engine::Package::open(&folder).unwrap());
+        let engine = EngineConfig { backend: smgeo_engine::BackendName::Rten, ..EngineConfig::of(folder) };
+        let (ahead, ahead_seen) = watch::channel::<Arc<[TileId]>>(Arc::new([]));
+        let (queries, queries_take) = latest::channel();
+        let (evidence, answers) = bounded(16);
+        let counts = Counts::of(&Metrics::new());
+        let ends = Ends {
+            queries: queries_take,
+            ahead: ahead_seen,
+            evidence,
+            controls: broadcast::channel(1).0,
+            heat: HeatBoard::default(),
+            counts: counts.clone(),
+        };
+        let features = Arc::new(FeatureCache::new(1 << 28));
+        let backend = engine.build(&package).unwrap();
+        let locate = Locate::new(Config::default(), clock.clone(), backend, package, features, keeper.clone(), ends);
+        let origin = Geodetic { at: LatLon::new(47.36, 8.53).unwrap(), height: Altitude::from_m(0.0) };
+        let windows = Windows::new(&assemble::Config::default(), ZOOM);
+        Flight {
+            frame: LocalFrame::new(origin),
+            windows,
+            clock,
+            keeper,
+            ahead,
+            queries,
+            answers,
+            counts,
+            locate,
+            frames: 0,
+        }
+    }
+
+    fn place(&self, east_m: f64, north_m: f64) -> LatLon {
+        self.frame.geodetic_from(Vector3::new(east_m, north_m, 0.0)).unwrap().at
+    }
+
+    fn ray(&self, east_m: f64, north_m: f64) -> RayFix {
+        let covariance = Covariance2::new(RAY_SIGMA_M.powi(2), 0.0, RAY_SIGMA_M.powi(2)).unwrap();
+        RayFix { at: self.place(east_m, north_m), covariance, range_m: 150.0 }
+    }
+
+    /// Flies on for one frame, with time for one tile: 5 tiles a second.
+    fn fly(&mut self) {
+        self.clock.advance(FRAME);
+        self.frames += 1;
+        let [across, along] = REACH_M;
+        let corners = [(-across, -along), (across, -along), (across, along), (-across, along)];
+        let at = self.east_m();
+        let footprint = corners.map(|(east, north)| self.place(at + east, north));
+        let config = assemble::Config::default();
+        let ahead = self.windows.ahead(&self.ray(at, 0.0), &footprint, [0.0, SPEED_MPS, 0.0], config.ahead_s);
+        self.ahead.send_replace(ahead.clone());
+        self.keeper.want(&ahead);
+        let loading = |tile: &TileId| matches!(self.keeper.state(*tile), TileState::Loading);
+        while ahead.iter().any(loading) {
+            std::thread::yield_now();
+        }
+        self.locate.step().unwrap();
+    }
+
+    fn east_m(&self) -> f64 {
+        self.frames as f64 * FRAME.as_secs_f64() * SPEED_MPS
+    }
+
+    /// Clicks on a place of the picture, given as parts of its half edges.
+    fn click(&mut self, across: f64, along: f64) {
+        let ray = self.ray(self.east_m() + across * REACH_M[0], along * REACH_M[1]);
+        let centre = Pixel::new(128.0, 128.0);
+        let query = Query {
+            target: TargetId(self.frames as u32),
+            revision: 0,
+            frame: FrameId(self.frames),
+            captured: self.clock.now(),
+            pixel: Pixel::new(0.0, 0.0),
+            image: EncoderImage::query_from((128.0, 128.0), |x, y| [x as u8, y as u8, 0]).unwrap(),
+            click: centre,
+            rectified: true,
+            pixel_sigma_m: 0.0,
+            window: self.windows.around(&ray).unwrap(),
+            pose: None,
+            ray: Some(ray),
+        };
+        let captured = self.clock.now();
+        let frame = FrameId(self.frames);
+        self.queries.put(QueryBatch { frame, captured, queries: vec![query], unseen: Vec::new(), no_pose: None });
+        self.locate.step().unwrap();
+        assert_eq!(self.answers.try_iter().count(), 1);
+    }
+}
+
+#[test]
+fn over_fresh_ground_no_click_waits_for_a_tile() {
+    let mut flight = Flight::new();
+    // Some seconds to encode what is in view at the start.
+    (0..150).for_each(|_| flight.fly());
+    let before = flight.counts.tiles_ahead.get();
+    for click in 0..60 {
+        (0..5).for_each(|_| flight.fly());
+        let part = |step: u32| f64::from(click * step % 21) / 10.0 - 1.0;
+        flight.click(part(8), part(13));
+    }
+    let counts = &flight.counts;
+    assert_eq!((counts.answered.get(), counts.waited.get(), counts.tiles_late.get()), (60, 0, 0));
+    // 1,200 m of flight, 1,200 fresh metres of a strip as wide as picture and windows.
+    let tiles_a_second = (counts.tiles_ahead.get() - before) as f64 / 60.0;
+    assert!((0.5..2.5).contains(&tiles_a_second), "{tiles_a_second} tiles a second");
+}
+
+#[test]
+fn where_queries_never_stop_the_tiles_ahead_still_come() {
+    let mut flight = Flight::new();
+    (0..150).for_each(|_| flight.fly());
+    let before = flight.counts.tiles_ahead.get();
+    // A query is always there, so no step has time for itself.
+    for _ in 0..300 {
+        flight.clock.advance(FRAME);
+        flight.frames += 1;
+        let gaze = flight.ray(flight.east_m(), 0.0);
+        let ahead = flight.windows.ahead(&gaze, &[], [0.0, SPEED_MPS, 0.0], 10.0);
+        flight.ahead.send_replace(ahead.clone());
+        flight.keeper.want(&ahead);
+        while ahead.iter().any(|tile| matches!(flight.keeper.state(*tile), TileState::Loading)) {
+            std::thread::yield_now();
+        }
+        flight.click(0.0, 0.0);
+    }
+    assert_eq!(flight.counts.waited.get(), 0);
+    assert!(flight.counts.tiles_ahead.get() > before);
+}
