@@ -1,8 +1,8 @@
 //! A small convolution whose weights stay in the nearest cache: few channels, many cells, as in the locator's head.
 
+use burn::tensor::Tensor;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::Tensor;
 
 use pulp::Simd;
 use rayon::prelude::*;
@@ -20,8 +20,7 @@ pub fn convolution(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4
     let [batch, inputs, height, width] = x.dims();
     let [outputs, _, edge, _] = weight.dims();
     let operation = Convolution { inputs, outputs, height, width, edge };
-    let found =
-        run(operation, [Input::of(&x), Input::of(&weight), Input::of(&bias)], [batch, height, width, outputs]);
+    let found = run(operation, [Input::of(&x), Input::of(&weight), Input::of(&bias)], [batch, height, width, outputs]);
     found.unwrap_or_else(|| composed(x, weight, bias))
 }
 
@@ -231,7 +230,9 @@ impl Vectorised for Gradient<'_> {
             for (y, row) in gradient.chunks_exact(width * outputs).enumerate() {
                 found.fill(0.0);
                 let taps = self.weight.chunks_exact(inputs * outputs);
-                for (tap, (weight, of_weight)) in taps.zip(self.of_weight.chunks_exact_mut(inputs * outputs)).enumerate() {
+                for (tap, (weight, of_weight)) in
+                    taps.zip(self.of_weight.chunks_exact_mut(inputs * outputs)).enumerate()
+                {
                     let read = &padded[op.read_from(y, tap) * inputs..];
                     let left = Left::turned(read, inputs);
                     multiply_add(simd, left, (row, outputs), of_weight, [inputs, width, outputs]);
