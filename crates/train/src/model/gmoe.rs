@@ -75,7 +75,7 @@ impl Gmoe {
             1 => grid.clone().reshape([cells, channels]),
             _ => grid.clone().mean_dim(1).reshape([cells, channels]),
         };
-        let logits = self.noisy(self.routers.of(view).forward(means), pass);
+        let logits = self.noisy(linear::forward(self.routers.of(view), means), pass);
         let entropy = entropy(logits.clone());
         let routing = Routing::best(&logits, self.top_k);
         let weights = softmax(logits.clone().gather(1, routing.indices(&logits.device())), 1);

@@ -4,6 +4,7 @@ use burn::module::{Initializer, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 
+use super::kernels;
 use crate::onnx::{Graph, Value};
 
 /// A linear layer with Xavier-normal weights and a zero bias.
@@ -28,6 +29,11 @@ pub fn near_constant(inputs: usize, outputs: usize, sigma: f64, bias: f64, devic
 pub fn convolution(outputs: usize, inputs: usize, k: usize, device: &Device) -> Param<Tensor<4>> {
     let he = Initializer::KaimingNormal { gain: std::f64::consts::SQRT_2, fan_out_only: false };
     he.init_with([outputs, inputs, k, k], Some(inputs * k * k), None, device)
+}
+
+/// Runs a linear layer over the last axis.
+pub fn forward<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+    kernels::linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
 }
 
 /// Emits a linear layer over the last axis.

@@ -154,15 +154,15 @@ impl LocatorTemplate {
         let pool = click_weights(x.clone(), y.clone(), grid.clone());
         let pooled = pool.matmul(cells.clone()).reshape([k, channels]);
         let sampler = self.sampler(x, y, grid);
-        let projected = self.template.forward(cells);
+        let projected = linear::forward(&self.template, cells);
         let shares = softmax(self.shares.val(), 0).reshape([1, self.cells * self.cells, 1]);
         let template = unit(sampler.matmul(projected), 2) * shares;
-        let gate = self.gate.forward(pooled.clone()).reshape([k, self.heads, self.gate_channels]);
+        let gate = linear::forward(&self.gate, pooled.clone()).reshape([k, self.heads, self.gate_channels]);
         Asked {
             template,
             gate: unit(gate, 2),
-            clicked: self.clicked.forward(pooled.clone()),
-            absent: self.absent2.forward(gelu(self.absent1.forward(pooled))),
+            clicked: linear::forward(&self.clicked, pooled.clone()),
+            absent: linear::forward(&self.absent2, gelu(linear::forward(&self.absent1, pooled))),
         }
     }
 
@@ -191,7 +191,7 @@ impl LocatorTemplate {
     fn map(&self, reference: Tensor<4>) -> Map {
         let [r, height, width, channels] = reference.dims();
         let flat = reference.reshape([r, height * width, channels]);
-        let all = self.map.forward(flat).swap_dims(1, 2);
+        let all = linear::forward(&self.map, flat).swap_dims(1, 2);
         let gates = self.heads * self.gate_channels;
         let gate = all.clone().narrow(1, self.projection, gates);
         let gate = unit(gate.reshape([r * self.heads, self.gate_channels, height * width]), 1);
@@ -218,7 +218,7 @@ impl LocatorTemplate {
         let [_, inputs, _] = input.dims();
         let hidden = self.conv.forward_narrow(input.reshape([k, inputs, height, width]));
         let hidden = hidden + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
-        let out = self.out.forward(relu(self.norm.forward(hidden)));
+        let out = linear::forward(&self.out, relu(self.norm.forward(hidden)));
         let heat = out.clone().narrow(3, 0, 1).reshape([k, height, width]);
         let centre = out.clone().narrow(3, 1, 2) + 0.5;
         let edges = out.narrow(3, 3, 2).clamp(-EDGE_LOG_MAX, EDGE_LOG_MAX).exp() * EDGE_CELLS;

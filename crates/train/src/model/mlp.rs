@@ -28,7 +28,13 @@ impl Mlp {
 
     /// `[.., C]` to `[.., C]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.fc2.forward(kernels::gelu(self.fc1.forward(x)))
+        match (&self.fc1.bias, &self.fc2.bias) {
+            (Some(b1), Some(b2)) => {
+                let layers = [(self.fc1.weight.val(), b1.val()), (self.fc2.weight.val(), b2.val())];
+                kernels::mlp(x, layers)
+            }
+            _ => linear::forward(&self.fc2, kernels::gelu(linear::forward(&self.fc1, x))),
+        }
     }
 }
 

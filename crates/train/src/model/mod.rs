@@ -41,5 +41,6 @@ pub use patch_merge::PatchMerge;
 pub use pyramid::Pyramid;
 pub use smgeo::{Locator, LocatorMaps, SmGeo};
 pub use stage::Stage;
+pub use token_order::TokenOrder;
 pub use view::{View, ViewPair};
 pub use window_attention::{WindowAttention, bias_rows};

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Config, Norm, View, ViewPair};
+use super::{Config, Norm, View, ViewPair, kernels};
 use crate::onnx::{Attribute, Graph, Value};
 
 /// Mean of R, G, B over ImageNet, in units of 0..1.
@@ -59,7 +59,7 @@ impl PatchEmbed {
 
     /// Patches `[B, N, 64]` (rows, columns, channels of a patch, in this order) to tokens `[B, N, embed]`.
     pub fn forward(&self, patches: Tensor<3>) -> Tensor<3> {
-        let tokens = burn::tensor::module::linear(patches, self.matrix(), Some(self.proj.bias.val()));
+        let tokens = kernels::linear(patches, self.matrix(), Some(self.proj.bias.val()));
         self.norm.forward(tokens)
     }
 

@@ -30,7 +30,7 @@ impl PatchMerge {
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, channels] = x.dims();
         let joined = x.reshape([batch, tokens / 4, 4 * channels]);
-        self.reduction.forward(self.norm.forward(joined))
+        linear::forward(&self.reduction, self.norm.forward(joined))
     }
 }
 

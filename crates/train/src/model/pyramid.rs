@@ -41,8 +41,8 @@ impl Pyramid {
 
     /// Stage 2 `[B, 4N, 4E]` and stage 3 `[B, N, 8E]` to `[B, 4N, C]`.
     pub fn forward(&self, fine: Tensor<3>, coarse: Tensor<3>) -> Tensor<3> {
-        let fine = self.fine.forward(self.fine_norm.forward(fine));
-        let coarse = self.coarse.forward(self.coarse_norm.forward(coarse));
+        let fine = linear::forward(&self.fine, self.fine_norm.forward(fine));
+        let coarse = linear::forward(&self.coarse, self.coarse_norm.forward(coarse));
         let dims = fine.dims();
         self.norm.forward(fine + coarse.reshape(dims))
     }

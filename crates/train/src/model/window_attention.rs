@@ -55,10 +55,10 @@ impl WindowAttention {
         };
         let edge = geometry.window;
         let (windows, size) = (tokens / (edge * edge), edge * edge);
-        let qkv = self.qkv.forward(x.reshape([batch * tokens, channels]));
+        let qkv = linear::forward(&self.qkv, x.reshape([batch * tokens, channels]));
         let qkv = qkv.reshape([batch * windows, size, 3 * channels]);
         let mixed = kernels::attention(qkv, self.bias(&geometry, order, &device), self.heads);
-        let out = self.proj.forward(mixed.reshape([batch * tokens, channels]));
+        let out = linear::forward(&self.proj, mixed.reshape([batch * tokens, channels]));
         let out = out.reshape([batch, tokens, channels]);
         match geometry.shift {
             0 => out,

@@ -64,7 +64,7 @@ impl Vectorised for Gradient<'_> {
 
 /// The normal distribution's cumulative share below `x`, and its density there.
 #[inline(always)]
-fn normal(x: f32) -> (f32, f32) {
+pub(super) fn normal(x: f32) -> (f32, f32) {
     const INVERSE_ROOT_TAU: f32 = 0.398_942_3;
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);

@@ -9,7 +9,10 @@ mod fused;
 mod gather;
 mod gelu;
 mod layer_norm;
+mod linear;
+mod mlp;
 mod product;
+mod rows;
 mod vector;
 
 pub use attention::attention;
@@ -17,6 +20,8 @@ pub use convolution::convolution;
 pub use gather::{gather_tokens, select_rows};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
+pub use linear::linear;
+pub use mlp::mlp;
 
 #[cfg(test)]
 mod tests;

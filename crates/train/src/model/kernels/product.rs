@@ -54,6 +54,100 @@ pub fn multiply_add<S: Simd>(simd: S, a: Left, (b, stride): (&[f32], usize), c: 
     }
 }
 
+/// Columns of a panel; two of the widest vectors.
+const PANEL: usize = 32;
+
+/// A right factor `[k, n]` cut into panels of [`PANEL`] columns that lie one after the other, so that a panel stays in the
+/// nearest cache whatever n is. Columns beyond n are never read into a result.
+pub struct Panels {
+    values: Vec<f32>,
+    k: usize,
+    n: usize,
+}
+
+impl Panels {
+    /// Room for `[k, n]`.
+    pub fn new([k, n]: [usize; 2]) -> Self {
+        Self { values: vec![0.0; k * n.next_multiple_of(PANEL)], k, n }
+    }
+
+    /// Packs row-major values `[k, n]`.
+    pub fn of(values: &[f32], shape: [usize; 2]) -> Self {
+        let mut panels = Self::new(shape);
+        panels.fill(values);
+        panels
+    }
+
+    /// Packs the transpose of row-major values `[n, k]`.
+    pub fn turned(values: &[f32], [k, n]: [usize; 2]) -> Self {
+        let mut panels = Self::new([k, n]);
+        for (column, line) in values.chunks_exact(k).enumerate() {
+            let places = panels.values[column / PANEL * PANEL * k + column % PANEL..].iter_mut().step_by(PANEL);
+            places.zip(line).for_each(|(place, &value)| *place = value);
+        }
+        panels
+    }
+
+    /// Puts other values of the same n and at most as many rows in place; k follows.
+    #[inline(always)]
+    pub fn fill(&mut self, values: &[f32]) {
+        self.k = values.len() / self.n;
+        for (depth, row) in values.chunks_exact(self.n).enumerate() {
+            for (panel, part) in row.chunks(PANEL).enumerate() {
+                let at = (panel * self.k + depth) * PANEL;
+                self.values[at..at + part.len()].copy_from_slice(part);
+            }
+        }
+    }
+}
+
+/// `c += a b` for `a` of m x k and row-major `c` `[m, n]`.
+#[inline(always)]
+pub fn multiply_add_panels<S: Simd>(simd: S, a: Left, b: &Panels, c: &mut [f32], m: usize) {
+    let (k, n, width) = (b.k, b.n, VECTORS.wrapping_mul(S::F32_LANES));
+    for (index, panel) in b.values.chunks_exact(k.wrapping_mul(PANEL)).take(n.div_ceil(PANEL)).enumerate() {
+        let first = index.wrapping_mul(PANEL);
+        let columns = PANEL.min(n - first);
+        let mut row = 0_usize;
+        for rows in c.chunks_mut(ROWS.wrapping_mul(n)).take(m.div_ceil(ROWS)) {
+            let from = Left { values: &a.values[row.wrapping_mul(a.down)..], ..a };
+            let whole = rows.len() == ROWS.wrapping_mul(n);
+            for part in (0..columns).step_by(width) {
+                let right = (&panel[part..], PANEL);
+                if part + width > columns {
+                    last_columns(simd, from, right, rows, first + part..n.min(first + part + width), [k, n]);
+                } else if whole {
+                    block::<S, ROWS>(simd, from, right, rows, first + part, [k, n]);
+                } else {
+                    for (index, row) in rows.chunks_exact_mut(n).enumerate() {
+                        let from = Left { values: &from.values[index.wrapping_mul(a.down)..], ..a };
+                        block::<S, 1>(simd, from, right, row, first + part, [k, n]);
+                    }
+                }
+            }
+            row = row.wrapping_add(ROWS);
+        }
+    }
+}
+
+/// The columns that do not fill two vectors: as if they did, in a row of their own.
+#[inline(always)]
+fn last_columns<S: Simd>(
+    simd: S,
+    a: Left,
+    right: (&[f32], usize),
+    rows: &mut [f32],
+    columns: std::ops::Range<usize>,
+    [k, n]: [usize; 2],
+) {
+    for (index, row) in rows.chunks_exact_mut(n).enumerate() {
+        let mut wide = [0.0; PANEL];
+        let from = Left { values: &a.values[index.wrapping_mul(a.down)..], ..a };
+        block::<S, 1>(simd, from, right, &mut wide, 0, [k, PANEL]);
+        row[columns.clone()].iter_mut().zip(&wide).for_each(|(place, value)| *place += value);
+    }
+}
+
 /// R rows and two vectors of columns; `b` starts at the first column.
 #[inline(always)]
 fn block<S: Simd, const R: usize>(

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, activation};
 
-use super::{attention, attention::composed, convolution, gather_tokens, gelu, layer_norm, select_rows};
+use super::{attention, attention::composed, convolution, gather_tokens, gelu, layer_norm, linear, mlp, select_rows};
 
 fn random<const D: usize>(dims: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::random(dims, Distribution::Normal(0.0, 1.0), device).require_grad()
@@ -80,6 +80,35 @@ fn convolution_equals_burns() {
         let composed = super::convolution::composed(x.clone(), weight.clone(), bias.clone());
         check(convolution(x.clone(), weight.clone(), bias.clone()), composed, |g| {
             vec![values(x.grad(g).unwrap()), values(weight.grad(g).unwrap()), values(bias.grad(g).unwrap())]
+        });
+    }
+}
+
+#[test]
+fn linear_equals_burns() {
+    let device = Device::flex().autodiff();
+    for (rows, inputs, outputs) in [(130, 32, 96), (5, 64, 40), (600, 7, 5)] {
+        let (x, weight, bias) =
+            (random([rows, inputs], &device), random([inputs, outputs], &device), random([outputs], &device));
+        let composed = burn::tensor::module::linear(x.clone(), weight.clone(), Some(bias.clone()));
+        check(linear(x.clone(), weight.clone(), Some(bias.clone())), composed, |g| {
+            vec![values(x.grad(g).unwrap()), values(weight.grad(g).unwrap()), values(bias.grad(g).unwrap())]
+        });
+    }
+}
+
+#[test]
+fn mlp_equals_its_composition() {
+    let device = Device::flex().autodiff();
+    for (rows, inputs, hidden) in [(700, 24, 96), (3, 32, 64), (65, 10, 33)] {
+        let x = random([rows, inputs], &device);
+        let (w1, b1) = (random([inputs, hidden], &device), random([hidden], &device));
+        let (w2, b2) = (random([hidden, inputs], &device), random([inputs], &device));
+        let layers = || [(w1.clone(), b1.clone()), (w2.clone(), b2.clone())];
+        check(mlp(x.clone(), layers()), mlp::composed(x.clone(), layers()), |g| {
+            let of_layers = [values(w1.grad(g).unwrap()), values(w2.grad(g).unwrap())];
+            let of_offsets = [values(b1.grad(g).unwrap()), values(b2.grad(g).unwrap())];
+            [vec![values(x.grad(g).unwrap())], of_layers.to_vec(), of_offsets.to_vec()].concat()
         });
     }
 }
