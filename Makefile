@@ -1,5 +1,5 @@
 # Thin on purpose: each target is the command a person would type.
-.PHONY: demo test check bench build setup
+.PHONY: demo test check bench build setup test-cuda-build
 
 # Installs what is missing, builds, and flies over a made town: open the address it prints.
 demo: setup build
@@ -23,6 +23,11 @@ build: setup
 
 setup:
 	./scripts/setup.sh
+
+# Device code for each GPU that is flown, inside of its budgets; gets nvcc the first time. Needs no GPU.
+test-cuda-build:
+	./scripts/setup-cuda.sh
+	cargo test -p smgeo-gpu --test device_code -- --nocapture
 
 setup-tests:
 	./scripts/setup.sh --with-tests
