@@ -26,6 +26,14 @@ pub enum GpuError {
         /// What the driver said.
         problem: String,
     },
+    /// TensorRT refused something.
+    #[error("TensorRT cannot {action}: {problem}")]
+    TensorRt {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// What TensorRT logged.
+        problem: String,
+    },
     /// A launcher was given memory of the wrong length.
     #[error("{kernel}: `{operand}` has {found} elements, {expected} are needed")]
     Operand {

@@ -26,6 +26,7 @@ pub mod gmoe_fc2;
 pub mod gmoe_route;
 pub mod preprocess;
 pub mod probe;
+pub mod tensorrt;
 pub mod window_attention;
 
 pub use crate::device::{Buffer, Device};
