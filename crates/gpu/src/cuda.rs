@@ -1,5 +1,9 @@
 //! A GPU as a device: one context, one stream, the module of all kernels.
 
+pub mod bench;
+pub mod check;
+pub mod graph;
+
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::path::Path;

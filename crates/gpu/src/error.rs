@@ -34,6 +34,9 @@ pub enum GpuError {
         /// What TensorRT logged.
         problem: String,
     },
+    /// A network that cannot be rewritten for TensorRT.
+    #[error("{0}; export the package again with the smgeo-train of this version")]
+    Network(String),
     /// A launcher was given memory of the wrong length.
     #[error("{kernel}: `{operand}` has {found} elements, {expected} are needed")]
     Operand {

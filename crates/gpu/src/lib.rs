@@ -11,6 +11,7 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![warn(missing_docs)]
 
+pub mod builder;
 pub mod conformance;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -24,8 +25,10 @@ pub mod gmoe_combine;
 pub mod gmoe_fc1;
 pub mod gmoe_fc2;
 pub mod gmoe_route;
+pub mod lowering;
 pub mod preprocess;
 pub mod probe;
+pub mod roofline;
 pub mod tensorrt;
 pub mod window_attention;
 

@@ -4,7 +4,10 @@
 mod gmoe;
 mod noise;
 mod preprocess;
+mod sample;
 mod window_attention;
+
+pub use sample::{AttentionSample, GmoeSample};
 
 use std::fmt;
 
