@@ -1,5 +1,5 @@
 # Thin on purpose: each target is the command a person would type.
-.PHONY: demo test check bench build setup test-cuda-build
+.PHONY: demo test check bench build setup test-cuda-build test-trt-build
 
 # Installs what is missing, builds, and flies over a made town: open the address it prints.
 demo: setup build
@@ -28,6 +28,13 @@ setup:
 test-cuda-build:
 	./scripts/setup-cuda.sh
 	cargo test -p smgeo-gpu --test device_code -- --nocapture
+
+# Real engines for the RTX 4090, built without a GPU. Needs TensorRT-RTX, whose licence you accept by running
+# scripts/setup-tensorrt-rtx.sh --accept-license once; without it the tests say that they were skipped.
+test-trt-build:
+	./scripts/setup-cuda.sh
+	./scripts/build-tensorrt.sh rtx
+	cargo test -p smgeo-gpu --test engine_build -- --nocapture
 
 setup-tests:
 	./scripts/setup.sh --with-tests

@@ -1,5 +1,6 @@
 //! `smgeo`: click an object in live drone video; get its position on the Earth, continuously, and how sure it is.
 
+mod build_engine;
 mod demo;
 mod inspect;
 mod locate;
@@ -40,6 +41,10 @@ enum Command {
     Tiles(tiles::Args),
     /// Says what an engine package is and whether it is whole.
     Inspect(inspect::Args),
+    /// Makes TensorRT engines of an engine package.
+    BuildEngine(build_engine::Args),
+    #[command(name = build_engine::CHILD, hide = true)]
+    BuildEngineChild,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +57,8 @@ fn main() -> ExitCode {
         Command::Locate(args) => locate::run(args),
         Command::Tiles(args) => tiles::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::BuildEngine(args) => build_engine::run(args),
+        Command::BuildEngineChild => build_engine::serve(),
     };
     report(result.map(|()| ExitCode::SUCCESS))
 }

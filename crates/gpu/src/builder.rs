@@ -15,8 +15,6 @@ use crate::tensorrt::{BuildRequest, Flavour, Libraries, Profile, TensorRt};
 
 /// Longest line of the protocol; more is no protocol.
 const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Most error lines kept for the message.
-const ERRORS_MAX: usize = 20;
 
 /// What the child builds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,7 +117,7 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
     command.env("LD_LIBRARY_PATH", path).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| failed(format!("its builder cannot be started: {error}")))?;
     let told = tell(&mut child, job, onnx);
-    let mut errors: Vec<String> = Vec::new();
+    let mut last_error = None;
     let mut version = None;
     let stdout = child.stdout.take().expect("standard output was piped");
     let mut lines = BufReader::new(stdout);
@@ -132,7 +130,7 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
         // TensorRT prints to standard output too, where it likes.
         let Ok(said) = serde_json::from_str::<Said>(&line) else { continue };
         match &said {
-            Said::Log { severity, text } if *severity <= 1 && errors.len() < ERRORS_MAX => errors.push(text.clone()),
+            Said::Log { severity, text } if *severity <= 1 => last_error = Some(text.clone()),
             Said::Done { version: built, .. } => version = Some(built.clone()),
             _ => {}
         }
@@ -142,8 +140,8 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
     match (status.success(), version, told) {
         (true, Some(version), Ok(())) => Ok(version),
         (_, _, told) => {
-            let mut problem =
-                if errors.is_empty() { format!("its builder ended with {status}") } else { errors.join("; ") };
+            // The child says what went wrong last; if it could not, TensorRT's last word is there, or the signal that ended it.
+            let mut problem = last_error.unwrap_or_else(|| format!("its builder ended with {status}"));
             if let Err(error) = told {
                 problem.push_str(&format!(" (the job was not taken: {error})"));
             }

@@ -1,5 +1,7 @@
 //! What can go wrong with a GPU, said so that the reader knows what to do.
 
+use std::path::PathBuf;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,6 +39,18 @@ pub enum GpuError {
     /// A network that cannot be rewritten for TensorRT.
     #[error("{0}; export the package again with the smgeo-train of this version")]
     Network(String),
+    /// The engines of a package cannot be used.
+    #[error("{0}")]
+    Engines(String),
+    /// A file cannot be read or written.
+    #[error("{} cannot be accessed; check the path and its permissions", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A launcher was given memory of the wrong length.
     #[error("{kernel}: `{operand}` has {found} elements, {expected} are needed")]
     Operand {

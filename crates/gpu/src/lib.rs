@@ -19,6 +19,7 @@ pub mod device;
 pub mod element;
 #[cfg(feature = "emulation")]
 pub mod emulation;
+pub mod engines;
 pub mod error;
 pub mod gmoe;
 pub mod gmoe_combine;
@@ -29,6 +30,7 @@ pub mod lowering;
 pub mod preprocess;
 pub mod probe;
 pub mod roofline;
+pub mod target;
 pub mod tensorrt;
 pub mod window_attention;
 

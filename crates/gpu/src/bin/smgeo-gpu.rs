@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["probe"] => probe(),
+        // For the tests of this crate; `smgeo build-engine` is its own child.
         ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
         ["check", module] => check(module),
         ["bench", module] => bench(module),

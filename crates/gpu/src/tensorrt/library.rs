@@ -39,9 +39,10 @@ pub(super) struct LogState {
 }
 
 impl LogState {
-    /// The errors since the last call, as one text.
+    /// The errors since the last call, as one text; the last is the one that says most.
     pub fn take_errors(&self) -> String {
-        let errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        errors.reverse();
         if errors.is_empty() { "TensorRT gave no reason".into() } else { errors.join("; ") }
     }
 }
