@@ -140,8 +140,12 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
     match (status.success(), version, told) {
         (true, Some(version), Ok(())) => Ok(version),
         (_, _, told) => {
-            // The child says what went wrong last; if it could not, TensorRT's last word is there, or the signal that ended it.
-            let mut problem = last_error.unwrap_or_else(|| format!("its builder ended with {status}"));
+            // The child says last what went wrong. One that could not was ended by a signal, which is then said too.
+            let mut problem = match (last_error, status.code()) {
+                (Some(error), Some(_)) => error,
+                (Some(error), None) => format!("{error}; its builder ended with {status}"),
+                (None, _) => format!("its builder ended with {status}"),
+            };
             if let Err(error) = told {
                 problem.push_str(&format!(" (the job was not taken: {error})"));
             }
@@ -164,8 +168,11 @@ fn failed(problem: String) -> GpuError {
 /// The child's part: reads a job, does it, and says how it went. An error has been said when it is returned.
 pub fn serve(input: &mut dyn BufRead) -> Result<(), GpuError> {
     let result = work(input);
-    if let Err(error) = &result {
-        say(&Said::Log { severity: 1, text: error.to_string() });
+    match &result {
+        Ok(()) => {}
+        // The parent says what could not be done.
+        Err(GpuError::TensorRt { problem, .. }) => say(&Said::Log { severity: 1, text: problem.clone() }),
+        Err(error) => say(&Said::Log { severity: 1, text: error.to_string() }),
     }
     result
 }

@@ -95,8 +95,9 @@ impl Pass {
     fn node(&mut self, model: &mut Model, mut node: NodeProto, kind: Kind) {
         let operator = node.op_type.clone().unwrap_or_default();
         for at in 0..node.input.len() {
-            // The plugin's logits are f32.
-            let wanted = if operator == "GMoE" && at == 1 { Kind::Wide } else { kind };
+            // A choice is made from f32 logits, by the plugin or by TopK.
+            let is_logits = (operator == "GMoE" && at == 1) || (operator == "TopK" && at == 0);
+            let wanted = if is_logits { Kind::Wide } else { kind };
             node.input[at] = self.cast(model, &node.input[at], wanted);
         }
         let of_input = node.input.first().and_then(|input| self.kinds.get(input)).copied().unwrap_or(Kind::Other);
