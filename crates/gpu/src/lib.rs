@@ -11,6 +11,8 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "cuda")]
+pub mod backend;
 pub mod builder;
 pub mod conformance;
 #[cfg(feature = "cuda")]

@@ -2,19 +2,24 @@
 
 use cudarc::driver::{CudaGraph, sys};
 
-use super::{Cuda, failed};
+use super::{Cuda, Stream, failed};
 use crate::error::GpuError;
 
 /// A recorded piece of work.
 pub struct Graph(CudaGraph);
 
-impl Cuda {
+// SAFETY: a graph's handles may be used from any thread, one at a time; launching and dropping take it whole or by `&mut`
+// owners. The context is bound to the thread by each call.
+unsafe impl Send for Graph {}
+
+impl Stream {
     /// Records what `work` launches, without running it. It may not allocate, read or write.
     pub fn capture(&self, work: impl FnOnce() -> Result<(), GpuError>) -> Result<Graph, GpuError> {
         self.stream
             .begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
             .map_err(failed("begin a graph"))?;
         let worked = work();
+        // Ended in any case, or the stream would go on recording.
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
         let graph = self.stream.end_capture(flags);
         worked?;
@@ -22,6 +27,13 @@ impl Cuda {
         graph
             .map(Graph)
             .ok_or_else(|| GpuError::Driver { action: "end a graph", problem: "nothing was launched".into() })
+    }
+}
+
+impl Cuda {
+    /// As [`Stream::capture`].
+    pub fn capture(&self, work: impl FnOnce() -> Result<(), GpuError>) -> Result<Graph, GpuError> {
+        self.stream.capture(work)
     }
 }
 
