@@ -1,5 +1,5 @@
 # Thin on purpose: each target is the command a person would type.
-.PHONY: demo test check bench build setup test-cuda-build test-trt-build
+.PHONY: demo test check bench build setup test-cuda-build test-trt-build test-gpu bench-gpu
 
 # Installs what is missing, builds, and flies over a made town: open the address it prints.
 demo: setup build
@@ -35,6 +35,11 @@ test-trt-build:
 	./scripts/setup-cuda.sh
 	./scripts/build-tensorrt.sh rtx
 	cargo test -p smgeo-gpu --test engine_build -- --nocapture
+
+# On a machine with a GPU: every kernel against its reference, and its time. For another machine, carry target/gpu/carry there.
+test-gpu bench-gpu:
+	./scripts/gpu-folder.sh
+	./target/gpu/carry/run.sh $(if $(filter bench-gpu,$@),bench,check)
 
 setup-tests:
 	./scripts/setup.sh --with-tests
