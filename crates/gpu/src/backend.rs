@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use smgeo_engine::backend::BackendInfo;
 use smgeo_engine::batched::{Batched, LocatorOutputs, Networks, Queries};
 use smgeo_engine::image::IMAGE_BYTES;
-use smgeo_engine::{EncoderImage, EngineError, Mosaic, Package, View};
+use smgeo_engine::{EncoderImage, EngineError, Mosaic, Package, View, gate};
 
 use crate::cuda::graph::Graph;
 use crate::cuda::{CudaMemory, Stream};
@@ -26,20 +26,55 @@ const NAME: &str = "tensorrt";
 /// Runs a package on TensorRT.
 pub type TensorRtBackend = Batched<TensorRtNetworks>;
 
-/// The engines that a package has for the GPU of this machine.
-pub fn backend(
+/// The package's engines for the GPU of this machine. In 16 bits they have to have passed the check on held-out pairs that
+/// [`gate`] keeps: what is fast must not answer otherwise than what was measured.
+pub fn admitted(
     package: &Package,
     folders: &[PathBuf],
     batch_images_max: usize,
 ) -> Result<TensorRtBackend, EngineError> {
-    let (networks, entry) = TensorRtNetworks::open(package, folders).map_err(|error| failed("start", error))?;
-    let precision = match entry.precision.as_str() {
+    open(package, folders, batch_images_max, |precision| {
+        if precision == "f32" || gate::is_admitted(package, NAME, precision) {
+            return Ok(());
+        }
+        let folder = package.folder().display();
+        Err(GpuError::Engines(format!(
+            "there is no passing check of {NAME} in {precision} for the package {folder}; run `smgeo-gpu admit {folder} PAIRS` on held-out pairs"
+        )))
+    })
+}
+
+/// The package's engines without asking for that check: for the check itself.
+pub fn unchecked(
+    package: &Package,
+    folders: &[PathBuf],
+    batch_images_max: usize,
+) -> Result<TensorRtBackend, EngineError> {
+    open(package, folders, batch_images_max, |_| Ok(()))
+}
+
+fn open(
+    package: &Package,
+    folders: &[PathBuf],
+    batch_images_max: usize,
+    admit: impl Fn(&str) -> Result<(), GpuError>,
+) -> Result<TensorRtBackend, EngineError> {
+    let started = Stream::open().and_then(|stream| {
+        let (library, entry) = matching(package, folders, stream.gpu().sm(), |entry| admit(arithmetic(entry)))?;
+        Ok((arithmetic(&entry), TensorRtNetworks::load(package, stream, library, &entry)?))
+    });
+    let (precision, networks) = started.map_err(|error| refused("start", error))?;
+    let info = BackendInfo::of(NAME, precision, 0, package);
+    Batched::of(info, networks, batch_images_max.min(BATCH_MAX as usize))
+}
+
+/// What an engine computes in, as the engine's provenance calls it.
+fn arithmetic(entry: &Entry) -> &'static str {
+    match entry.precision.as_str() {
         "fp16" => "f16",
         "bf16" => "bf16",
         _ => "f32",
-    };
-    let info = BackendInfo::of(NAME, precision, 0, package);
-    Batched::of(info, networks, batch_images_max.min(BATCH_MAX as usize))
+    }
 }
 
 /// The two networks as engines.
@@ -80,9 +115,7 @@ struct Located {
 pub struct DeviceWindow(CudaMemory);
 
 impl TensorRtNetworks {
-    fn open(package: &Package, folders: &[PathBuf]) -> Result<(Self, Entry), GpuError> {
-        let stream = Stream::open()?;
-        let (library, entry) = matching(package, folders, stream.gpu().sm())?;
+    fn load(package: &Package, stream: Stream, library: TensorRt, entry: &Entry) -> Result<Self, GpuError> {
         stream.bind()?;
         let load = |plan: &engines::Plan| {
             let bytes = plan.read(package)?;
@@ -94,7 +127,7 @@ impl TensorRtNetworks {
         let batch = BATCH_MAX as usize;
         let map = batch * (WINDOW_TILES_MAX as usize * cells).pow(2) * size_of::<f32>();
         let features = batch * cells * cells * channels * size_of::<f32>();
-        let networks = Self {
+        Ok(Self {
             batches: BTreeMap::new(),
             locate: locator.context()?,
             located: Located {
@@ -114,8 +147,7 @@ impl TensorRtNetworks {
             stream,
             cells,
             channels,
-        };
-        Ok((networks, entry))
+        })
     }
 
     /// Runs the encoder on what lies in its inputs.
@@ -210,8 +242,13 @@ impl TensorRtNetworks {
     }
 }
 
-/// The library and the entry whose plans fit this GPU and were built here; the first that does, f16 before others by name.
-fn matching(package: &Package, folders: &[PathBuf], sm: u32) -> Result<(TensorRt, Entry), GpuError> {
+/// The library and the first entry, by name, whose plans fit this GPU, were built here and are admitted.
+fn matching(
+    package: &Package,
+    folders: &[PathBuf],
+    sm: u32,
+    admit: impl Fn(&Entry) -> Result<(), GpuError>,
+) -> Result<(TensorRt, Entry), GpuError> {
     let mut reason = GpuError::Engines(format!(
         "{} has no engines; run `smgeo build-engine` on this machine",
         package.folder().display()
@@ -222,6 +259,7 @@ fn matching(package: &Package, folders: &[PathBuf], sm: u32) -> Result<(TensorRt
             let shim = std::fs::read(&libraries.shim)
                 .map_err(|source| GpuError::File { path: libraries.shim.clone(), source })?;
             entry.check(package, sm, &engines::hash(&shim))?;
+            admit(&entry)?;
             // SAFETY: the files lie where a person named them or the system keeps its libraries.
             unsafe { TensorRt::open(&Libraries { parser: None, ..libraries }, Box::new(log)) }
         });
@@ -258,10 +296,21 @@ fn read<T: Plain + Default>(
     stream.read(memory, bytes_of_mut(values))
 }
 
-fn failed(action: &str, source: GpuError) -> EngineError {
+/// Why the backend does not start: nothing is lost.
+fn refused(action: &str, source: GpuError) -> EngineError {
     match source {
         GpuError::LibraryMissing { library, remedy, source } => EngineError::LibraryMissing { library, remedy, source },
         source => EngineError::Backend { backend: NAME, action: action.into(), source: Box::new(source) },
+    }
+}
+
+/// Why a run failed. After a fault of CUDA's or TensorRT's every later call of this process fails too.
+fn failed(action: &str, source: GpuError) -> EngineError {
+    match source {
+        GpuError::Driver { .. } | GpuError::TensorRt { .. } => {
+            EngineError::Device { backend: NAME, action: action.into(), source: Box::new(source) }
+        }
+        source => refused(action, source),
     }
 }
 

@@ -14,6 +14,8 @@
 #[cfg(feature = "cuda")]
 pub mod backend;
 pub mod builder;
+#[cfg(feature = "cuda")]
+pub mod choice;
 pub mod conformance;
 #[cfg(feature = "cuda")]
 pub mod cuda;

@@ -24,6 +24,7 @@ use smgeo_geo::TileId;
 use smgeo_messages::{Detection, Evidence, Outcome, Provenance, Query, QueryBatch};
 use tokio::sync::{broadcast, watch};
 
+use crate::backend;
 use crate::control::{Count, Metrics};
 use crate::tiles::{TileKeeper, TilePicture, TileSource};
 use crate::web::HeatBoard;
@@ -61,12 +62,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            prior_widening: 2.0,
-            prior_outlier: 0.01,
-            rectification_sigma_m: 1.0,
-            shuffled_control: false,
-        }
+        Self { prior_widening: 2.0, prior_outlier: 0.01, rectification_sigma_m: 1.0, shuffled_control: false }
     }
 }
 
@@ -225,7 +221,7 @@ impl Locate {
             .map(|query| (&query.image, View::Query))
             .chain(tiles.iter().map(|tile| (tile, View::Tile)))
             .collect();
-        self.backend.encode_into(&images, &mut self.features).map_err(Fault::restart)?;
+        self.backend.encode_into(&images, &mut self.features).map_err(backend::fault)?;
         for (picture, features) in fresh.iter().zip(self.features.drain(queries.len()..)) {
             self.atlas.put(picture, features);
         }
@@ -244,7 +240,7 @@ impl Locate {
                 requests.push(LocateRequest { query: features, click, reference: mosaic });
             }
         }
-        self.backend.locate_into(&requests, &mut self.maps).map_err(Fault::restart)?;
+        self.backend.locate_into(&requests, &mut self.maps).map_err(backend::fault)?;
         let mut maps = self.maps.iter();
         let manifest = self.package.manifest();
         let reading =
@@ -301,7 +297,7 @@ impl Locate {
         let fresh = self.atlas.fresh(&ahead, 1);
         let tiles = tile_images(&fresh)?;
         let images: Vec<(&EncoderImage, View)> = tiles.iter().map(|tile| (tile, View::Tile)).collect();
-        let features = self.backend.encode(&images).map_err(Fault::restart)?;
+        let features = self.backend.encode(&images).map_err(backend::fault)?;
         for (picture, features) in fresh.iter().zip(features) {
             self.atlas.put(picture, features);
             self.ends.counts.tiles_ahead.inc();

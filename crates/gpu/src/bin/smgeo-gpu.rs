@@ -12,10 +12,11 @@ fn main() -> ExitCode {
         ["probe"] => probe(),
         // For the tests of this crate; `smgeo build-engine` is its own child.
         ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
+        ["admit", package, pairs, folders @ ..] => admit(package, pairs, folders),
         ["lower", from, to, precision, mixtures] => lower(from, to, precision, mixtures),
         ["check", module] => check(module),
         ["bench", module] => bench(module),
-        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
+        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,6 +56,38 @@ fn check(module: &str) -> Result<(), String> {
 #[cfg(feature = "cuda")]
 fn bench(module: &str) -> Result<(), String> {
     smgeo_gpu::cuda::bench::run(module.as_ref()).map_err(|error| error.to_string())
+}
+
+/// Holds a package's engine against rten in f32 on held-out pairs, after the suite that every backend passes; and keeps the
+/// result in the package, so that the engine may fly.
+#[cfg(feature = "cuda")]
+fn admit(package: &str, pairs: &str, folders: &[&str]) -> Result<(), String> {
+    use smgeo_engine::pairs::PairSet;
+    use smgeo_engine::{Package, RtenBackend, RtenConfig, conformance, gate};
+
+    let said = |error: smgeo_engine::EngineError| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let package = Package::open(package).map_err(said)?;
+    let set = PairSet::open(pairs.as_ref()).map_err(|error| error.to_string())?;
+    let folders: Vec<std::path::PathBuf> = folders.iter().map(Into::into).collect();
+    let mut candidate = smgeo_gpu::backend::unchecked(&package, &folders, 16).map_err(said)?;
+    let mut trusted = RtenBackend::new(&package, &RtenConfig::default()).map_err(said)?;
+    let suite = conformance::check(&mut candidate, conformance::Tolerance::BF16).map_err(said)?;
+    print!("{suite}");
+    let report = gate::check(&package, &mut trusted, &mut candidate, &set).map_err(said)?;
+    print!("{report}");
+    if !suite.holds() {
+        return Err("the engine does not conform, so its check is not kept".into());
+    }
+    report.keep(&package).map_err(said)?;
+    if report.passes() { Ok(()) } else { Err("the engine may not fly with this package".into()) }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn admit(_: &str, _: &str, _: &[&str]) -> Result<(), String> {
+    check("")
 }
 
 #[cfg(not(feature = "cuda"))]
