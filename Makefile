@@ -1,5 +1,5 @@
 # Thin on purpose: each target is the command a person would type.
-.PHONY: demo test check bench build setup
+.PHONY: demo test check bench build setup test-cuda-build test-trt-build test-gpu bench-gpu
 
 # Installs what is missing, builds, and flies over a made town: open the address it prints.
 demo: setup build
@@ -25,6 +25,23 @@ build: setup
 
 setup:
 	./scripts/setup.sh
+
+# Device code for each GPU that is flown, inside of its budgets; gets nvcc the first time. Needs no GPU.
+test-cuda-build:
+	./scripts/setup-cuda.sh
+	cargo test -p smgeo-gpu --test device_code -- --nocapture
+
+# Real engines for the RTX 4090, built without a GPU. Needs TensorRT-RTX, whose licence you accept by running
+# scripts/setup-tensorrt-rtx.sh --accept-license once; without it the tests say that they were skipped.
+test-trt-build:
+	./scripts/setup-cuda.sh
+	./scripts/build-tensorrt.sh rtx
+	cargo test -p smgeo-gpu --test engine_build -- --nocapture
+
+# On a machine with a GPU: every kernel against its reference, and its time. For another machine, carry target/gpu/carry there.
+test-gpu bench-gpu:
+	./scripts/gpu-folder.sh
+	./target/gpu/carry/run.sh $(if $(filter bench-gpu,$@),bench,check)
 
 setup-tests:
 	./scripts/setup.sh --with-tests

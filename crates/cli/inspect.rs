@@ -23,7 +23,7 @@ pub struct Args {
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
-    /// What computes: auto, rten or openvino.
+    /// What computes: auto, rten, openvino or tensorrt.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     backend: BackendName,
     /// Threads to compute on; as many as there are cores unless given.
@@ -79,7 +79,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 }
 
 fn measured(package: &Package, config: &EngineConfig) -> anyhow::Result<Run> {
-    let mut backend = config.build(package).context("starting the engine")?;
+    let mut backend = smgeo_runtime::backend::build(config, package).context("starting the engine")?;
     let suite = conformance::check(backend.as_mut(), conformance::Tolerance::F32)?;
     let image = EncoderImage::query_from((128.0, 128.0), |x, y| [x as u8, y as u8, (x ^ y) as u8])?;
     let tile = EncoderImage::tile_from(|x, y| [x as u8, y as u8, (x ^ y) as u8]);

@@ -46,7 +46,7 @@ pub struct Args {
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
-    /// What computes: auto, rten or openvino.
+    /// What computes: auto, rten, openvino or tensorrt.
     #[arg(long, value_name = "NAME", default_value = "auto")]
     backend: BackendName,
     /// Threads to compute on; as many as there are cores unless given.
@@ -69,7 +69,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let georeference = georeference(&args, &reference)?;
     let package = Package::open(&args.package).context("opening the engine package")?;
     let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
-    let mut backend = config.build(&package).context("starting the engine")?;
+    let mut backend = smgeo_runtime::backend::build(&config, &package).context("starting the engine")?;
     let [x, y] = args.click.0;
     let crop = QueryCrop::cut(&query, (x as f32, y as f32), query_scale(&args, &georeference)?)
         .with_context(|| format!("cutting the query out of {}", args.query.display()))?;

@@ -1,5 +1,6 @@
 //! `smgeo`: click an object in live drone video; get its position on the Earth, continuously, and how sure it is.
 
+mod build_engine;
 mod demo;
 mod engine;
 mod inspect;
@@ -43,6 +44,10 @@ enum Command {
     Engine(engine::Args),
     /// Says what an engine package is and whether it is whole.
     Inspect(inspect::Args),
+    /// Makes TensorRT engines of an engine package.
+    BuildEngine(build_engine::Args),
+    #[command(name = build_engine::CHILD, hide = true)]
+    BuildEngineChild,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +61,8 @@ fn main() -> ExitCode {
         Command::Tiles(args) => tiles::run(args),
         Command::Engine(args) => engine::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::BuildEngine(args) => build_engine::run(args),
+        Command::BuildEngineChild => build_engine::serve(),
     };
     report(result.map(|()| ExitCode::SUCCESS))
 }

@@ -18,13 +18,16 @@ use crate::rten::{RtenBackend, RtenConfig};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendName {
-    /// OpenVINO in f32 where this program has it and its library is found, else rten.
+    /// TensorRT where this program has it and the package has a checked engine for this GPU; else OpenVINO in f32 where this
+    /// program has it and its library is found; else rten.
     #[default]
     Auto,
     /// Pure Rust, always there.
     Rten,
     /// OpenVINO; an error where its library is not found.
     OpenVino,
+    /// TensorRT; an error where the package has no engine for this GPU. Made by `smgeo-gpu`, which stands above this crate.
+    TensorRt,
 }
 
 impl FromStr for BackendName {
@@ -35,7 +38,11 @@ impl FromStr for BackendName {
             "auto" => Ok(BackendName::Auto),
             "rten" => Ok(BackendName::Rten),
             "openvino" => Ok(BackendName::OpenVino),
-            _ => Err(EngineError::Setting(format!("there is no backend `{name}`; choose auto, rten or openvino"))),
+            "tensorrt" => Ok(BackendName::TensorRt),
+            _ => {
+                let problem = format!("there is no backend `{name}`; choose auto, rten, openvino or tensorrt");
+                Err(EngineError::Setting(problem))
+            }
         }
     }
 }
@@ -92,6 +99,9 @@ pub struct EngineConfig {
     /// Folder of the OpenVINO libraries. Absent: where the system looks, then where `scripts/setup-openvino.sh` puts them.
     #[serde(default)]
     pub openvino_folder: Option<PathBuf>,
+    /// Folders of TensorRT's libraries and of smgeo's over them. The system's are looked at last.
+    #[serde(default)]
+    pub tensorrt_folders: Vec<PathBuf>,
     /// Memory for tile features, MiB.
     #[serde(default = "features_mib_max")]
     pub features_mib_max: u64,
@@ -126,6 +136,7 @@ impl EngineConfig {
             threads: None,
             batch_images_max: batch_images_max(),
             openvino_folder: None,
+            tensorrt_folders: Vec::new(),
             features_mib_max: features_mib_max(),
             features_file: None,
             features_file_mib_max: features_file_mib_max(),
@@ -146,7 +157,7 @@ impl EngineConfig {
     pub fn build(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
         let precision = self.precision.name();
         if self.precision != Precision::F32
-            && self.backend != BackendName::Rten
+            && matches!(self.backend, BackendName::Auto | BackendName::OpenVino)
             && !gate::is_admitted(package, "openvino", precision)
         {
             let folder = package.folder().display();
@@ -166,6 +177,11 @@ impl EngineConfig {
                 Err(EngineError::Setting(problem.into()))
             }
             (BackendName::Rten, Precision::F32) => self.rten(package),
+            (BackendName::TensorRt, _) => Err(EngineError::LibraryMissing {
+                library: "TensorRT",
+                remedy: "this program was built without the feature `tensorrt`; build it with it, or choose backend = \"auto\"",
+                source: "not part of this program".into(),
+            }),
             (BackendName::OpenVino, _) | (BackendName::Auto, Precision::Bf16) => self.openvino(package),
             (BackendName::Auto, Precision::F32) => self.openvino(package).or_else(|error| {
                 match &error {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// An error of the engine. None of them leaves the engine in a bad state: the next call may succeed.
+/// An error of the engine. None of them but [`EngineError::Device`] leaves the engine in a bad state: the next call may succeed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -58,6 +58,17 @@ pub enum EngineError {
         /// What it was doing, as a verb phrase.
         action: String,
         /// What the backend said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A device failed while it computed. What it holds is lost for this process, which has to end and start anew.
+    #[error("the device of backend {backend} failed to {action}")]
+    Device {
+        /// Name of the backend.
+        backend: &'static str,
+        /// What it was doing, as a verb phrase.
+        action: String,
+        /// What its driver said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -183,6 +183,7 @@ impl Config {
         anchor(&mut self.engine.package);
         self.engine.features_file.iter_mut().for_each(anchor);
         self.engine.openvino_folder.iter_mut().for_each(anchor);
+        self.engine.tensorrt_folders.iter_mut().for_each(anchor);
         if let ingest::Source::File(file) = &mut self.ingest.source {
             anchor(&mut file.path);
         }

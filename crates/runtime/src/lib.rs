@@ -1,6 +1,7 @@
 //! The actors and their wiring: ingest, telemetry, tiles, prompts, assemble, locate, fuse, publish, control, web.
 
 pub mod assemble;
+pub mod backend;
 pub mod camera;
 pub mod config;
 pub mod control;

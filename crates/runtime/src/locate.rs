@@ -27,6 +27,7 @@ use smgeo_geo::TileId;
 use smgeo_messages::{Detection, Evidence, Outcome, Provenance, Query, QueryBatch};
 use tokio::sync::{broadcast, watch};
 
+use crate::backend;
 use crate::control::{Count, Metrics};
 use crate::tiles::{TileKeeper, TilePicture, TileSource};
 use crate::web::HeatBoard;
@@ -224,7 +225,7 @@ impl Locate {
             .map(|query| (&query.image, View::Query))
             .chain(tiles.iter().map(|tile| (tile, View::Tile)))
             .collect();
-        self.backend.encode_into(&images, &mut self.features).map_err(Fault::restart)?;
+        self.backend.encode_into(&images, &mut self.features).map_err(backend::fault)?;
         for (picture, features) in fresh.iter().zip(self.features.drain(queries.len()..)) {
             self.atlas.put(picture, features);
         }
@@ -243,7 +244,7 @@ impl Locate {
                 requests.push(LocateRequest { query: features, click, reference: mosaic });
             }
         }
-        self.backend.locate_into(&requests, &mut self.maps).map_err(Fault::restart)?;
+        self.backend.locate_into(&requests, &mut self.maps).map_err(backend::fault)?;
         let mut maps = self.maps.iter();
         let manifest = self.package.manifest();
         let reading =
@@ -300,7 +301,7 @@ impl Locate {
         let fresh = self.atlas.fresh(&ahead, 1);
         let tiles = tile_images(&fresh)?;
         let images: Vec<(&EncoderImage, View)> = tiles.iter().map(|tile| (tile, View::Tile)).collect();
-        let features = self.backend.encode(&images).map_err(Fault::restart)?;
+        let features = self.backend.encode(&images).map_err(backend::fault)?;
         for (picture, features) in fresh.iter().zip(features) {
             self.atlas.put(picture, features);
             self.ends.counts.tiles_ahead.inc();

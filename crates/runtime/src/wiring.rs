@@ -33,6 +33,7 @@ use smgeo_messages::{Detection, Evidence, Followed, Frame, PromptSet, QueryBatch
 use tokio::sync::{broadcast, watch};
 
 use crate::assemble;
+use crate::backend;
 use crate::config::Config;
 use crate::control::{Conductor, ConductorParts, Ending, HealthBoard, Metrics, Systemd};
 use crate::ingest::{IngestBoard, IngestView};
@@ -101,7 +102,7 @@ impl Machine {
         let features = Arc::new(config.engine.features()?);
         let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
         // The first backend is made here, so that a network that cannot run is an error of the start.
-        let backend = config.engine.build(&package)?;
+        let backend = backend::build(&config.engine, &package)?;
         let about = about::about(&publisher, &package, backend.info(), store.info());
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
         GroundSource::open(&config.terrain)?;

@@ -10,6 +10,7 @@ use smgeo_messages::{AccessUnit, Evidence, Followed, Frame, PromptSet, Track};
 use tokio::sync::{broadcast, watch};
 
 use crate::assemble::{self, Assemble};
+use crate::backend;
 use crate::camera::Lens;
 use crate::config::Config;
 use crate::control::{Latency, StageSpec};
@@ -85,7 +86,8 @@ pub fn locate(config: &Config, clock: &SharedClock, engine: Engine, ends: locate
     let Engine { package, backend, features, keeper } = engine;
     let mut first = Some(backend);
     StageSpec::new("locate", move || {
-        let backend = first.take().map_or_else(|| config.engine.build(&package), Ok).map_err(Fault::restart)?;
+        let backend =
+            first.take().map_or_else(|| backend::build(&config.engine, &package), Ok).map_err(backend::fault)?;
         let (settings, clock, package) = (config.locate.clone(), clock.clone(), package.clone());
         let (features, keeper) = (features.clone(), keeper.clone());
         let stage = Locate::new(settings, clock, backend, package, features, keeper, ends.clone());

@@ -1,0 +1,342 @@
+//! Runs a package on a GPU through TensorRT: the engine's [`Networks`] on plans, behind the same trait and suite as every
+//! backend.
+//!
+//! One stream. The encoder has one execution context and one CUDA graph for each batch size of a power of two, since a graph
+//! holds the shapes it was recorded with; other sizes are padded. Search windows stay in device memory as long as the
+//! engine keeps them prepared, so a frame uploads its queries only.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use smgeo_engine::backend::BackendInfo;
+use smgeo_engine::batched::{Batched, LocatorOutputs, Networks, Queries};
+use smgeo_engine::image::IMAGE_BYTES;
+use smgeo_engine::{EncoderImage, EngineError, Mosaic, Package, View, gate};
+
+use crate::cuda::graph::Graph;
+use crate::cuda::{CudaMemory, Stream};
+use crate::device::Memory;
+use crate::element::{Plain, bytes_of, bytes_of_mut};
+use crate::engines::{self, BATCH_MAX, Entry, WINDOW_TILES_MAX};
+use crate::error::GpuError;
+use crate::tensorrt::{Context, Engine, Flavour, Libraries, TensorRt};
+
+const NAME: &str = "tensorrt";
+
+/// Runs a package on TensorRT.
+pub type TensorRtBackend = Batched<TensorRtNetworks>;
+
+/// The package's engines for the GPU of this machine. In 16 bits they have to have passed the check on held-out pairs that
+/// [`gate`] keeps: what is fast must not answer otherwise than what was measured.
+pub fn admitted(
+    package: &Package,
+    folders: &[PathBuf],
+    batch_images_max: usize,
+) -> Result<TensorRtBackend, EngineError> {
+    open(package, folders, batch_images_max, |precision| {
+        if precision == "f32" || gate::is_admitted(package, NAME, precision) {
+            return Ok(());
+        }
+        let folder = package.folder().display();
+        Err(GpuError::Engines(format!(
+            "there is no passing check of {NAME} in {precision} for the package {folder}; run `smgeo-gpu admit {folder} PAIRS` on held-out pairs"
+        )))
+    })
+}
+
+/// The package's engines without asking for that check: for the check itself.
+pub fn unchecked(
+    package: &Package,
+    folders: &[PathBuf],
+    batch_images_max: usize,
+) -> Result<TensorRtBackend, EngineError> {
+    open(package, folders, batch_images_max, |_| Ok(()))
+}
+
+fn open(
+    package: &Package,
+    folders: &[PathBuf],
+    batch_images_max: usize,
+    admit: impl Fn(&str) -> Result<(), GpuError>,
+) -> Result<TensorRtBackend, EngineError> {
+    let started = Stream::open().and_then(|stream| {
+        let (library, entry) = matching(package, folders, stream.gpu().sm(), |entry| admit(arithmetic(entry)))?;
+        Ok((arithmetic(&entry), TensorRtNetworks::load(package, stream, library, &entry)?))
+    });
+    let (precision, networks) = started.map_err(|error| refused("start", error))?;
+    let info = BackendInfo::of(NAME, precision, 0, package);
+    Batched::of(info, networks, batch_images_max.min(BATCH_MAX as usize))
+}
+
+/// What an engine computes in, as the engine's provenance calls it.
+fn arithmetic(entry: &Entry) -> &'static str {
+    match entry.precision.as_str() {
+        "fp16" => "f16",
+        "bf16" => "bf16",
+        _ => "f32",
+    }
+}
+
+/// The two networks as engines.
+pub struct TensorRtNetworks {
+    // Dropped in this order: graphs, contexts and memory before the engines, those before the library, all before the stream.
+    batches: BTreeMap<usize, Batch>,
+    locate: Context,
+    located: Located,
+    image: CudaMemory,
+    view: CudaMemory,
+    features: CudaMemory,
+    encoder: Engine,
+    _locator: Engine,
+    _library: TensorRt,
+    stream: Stream,
+    cells: usize,
+    channels: usize,
+}
+
+/// The encoder for one number of images.
+struct Batch {
+    // Nothing before the first run, which TensorRT needs outside of a graph.
+    graph: Option<Graph>,
+    context: Context,
+}
+
+/// Memory of the locator's operands, for the largest window and batch.
+struct Located {
+    query: CudaMemory,
+    click: CudaMemory,
+    window: CudaMemory,
+    heat: CudaMemory,
+    boxes: CudaMemory,
+    attention: CudaMemory,
+}
+
+/// A search window in device memory.
+pub struct DeviceWindow(CudaMemory);
+
+impl TensorRtNetworks {
+    fn load(package: &Package, stream: Stream, library: TensorRt, entry: &Entry) -> Result<Self, GpuError> {
+        stream.bind()?;
+        let load = |plan: &engines::Plan| {
+            let bytes = plan.read(package)?;
+            // SAFETY: the entry was checked: this machine built the plan, its hash is right, and its GPU's context is current.
+            unsafe { Engine::load(&library, &bytes) }
+        };
+        let (encoder, locator) = (load(&entry.encoder)?, load(&entry.locator)?);
+        let (cells, channels) = (package.manifest().cells(), package.manifest().channels);
+        let batch = BATCH_MAX as usize;
+        let map = batch * (WINDOW_TILES_MAX as usize * cells).pow(2) * size_of::<f32>();
+        let features = batch * cells * cells * channels * size_of::<f32>();
+        Ok(Self {
+            batches: BTreeMap::new(),
+            locate: locator.context()?,
+            located: Located {
+                query: stream.allocate(features)?,
+                click: stream.allocate(batch * 2 * size_of::<f32>())?,
+                window: stream.allocate(batch * size_of::<i32>())?,
+                heat: stream.allocate(map)?,
+                boxes: stream.allocate(4 * map)?,
+                attention: stream.allocate(map)?,
+            },
+            image: stream.allocate(batch * IMAGE_BYTES)?,
+            view: stream.allocate(batch * size_of::<i32>())?,
+            features: stream.allocate(features)?,
+            encoder,
+            _locator: locator,
+            _library: library,
+            stream,
+            cells,
+            channels,
+        })
+    }
+
+    /// Runs the encoder on what lies in its inputs.
+    fn run_encoder(&mut self, count: usize) -> Result<(), GpuError> {
+        let size = count.next_power_of_two();
+        if !self.batches.contains_key(&size) {
+            let context = self.encoder_context(size)?;
+            self.batches.insert(size, Batch { graph: None, context });
+        }
+        let batch = self.batches.get_mut(&size).expect("it was just put there");
+        let stream = self.stream.handle();
+        match &batch.graph {
+            // SAFETY: the graph's operands are fields of `self`.
+            Some(graph) => unsafe { graph.launch() },
+            None => {
+                // SAFETY: the stream is that of the engine's context.
+                unsafe { batch.context.enqueue(stream) }?;
+                // SAFETY: as above.
+                batch.graph = Some(self.stream.capture(|| unsafe { batch.context.enqueue(stream) })?);
+                Ok(())
+            }
+        }
+    }
+
+    fn encoder_context(&self, size: usize) -> Result<Context, GpuError> {
+        let mut context = self.encoder.context()?;
+        let (size, edge) = (size as i64, smgeo_engine::TILE_PX as i64);
+        context.set_extents("image", &[size, edge, edge, 4])?;
+        context.set_extents("view", &[size])?;
+        // SAFETY: the buffers are as long as the largest batch needs, and live as long as the contexts.
+        unsafe {
+            context.set_address("image", self.image.address())?;
+            context.set_address("view", self.view.address())?;
+            context.set_address("features", self.features.address())?;
+        }
+        Ok(context)
+    }
+
+    fn encode_images(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), GpuError> {
+        check_count("images", images.len())?;
+        for (index, (image, _)) in images.iter().enumerate() {
+            self.stream.write_at(&mut self.image, index * IMAGE_BYTES, image.bytes())?;
+        }
+        // Padding keeps the pixels that lie there, and needs a view that exists.
+        let mut views = [0; BATCH_MAX as usize];
+        views.iter_mut().zip(images).for_each(|(code, (_, view))| *code = view.code());
+        self.stream.write_at(&mut self.view, 0, bytes_of(&views))?;
+        self.run_encoder(images.len())?;
+        read(&self.stream, &self.features, images.len() * self.cells * self.cells * self.channels, features)
+    }
+
+    fn locate_queries(
+        &mut self,
+        queries: &Queries,
+        window: &Mosaic,
+        prepared: &DeviceWindow,
+        outputs: &mut LocatorOutputs,
+    ) -> Result<(), GpuError> {
+        let count = queries.windows.len();
+        check_count("queries", count)?;
+        let edge_max = WINDOW_TILES_MAX as usize * self.cells;
+        let (height, width) = (window.height(), window.width());
+        if height.max(width) > edge_max {
+            let problem = format!("a window of {height} x {width} cells; the engine was built for {edge_max} at most");
+            return Err(GpuError::Shape { kernel: NAME, problem });
+        }
+        let (stream, located, locate) = (&self.stream, &mut self.located, &mut self.locate);
+        stream.write_at(&mut located.query, 0, bytes_of(queries.features))?;
+        stream.write_at(&mut located.click, 0, bytes_of(queries.clicks))?;
+        stream.write_at(&mut located.window, 0, bytes_of(queries.windows))?;
+        let [count, cells, channels] = [count, self.cells, self.channels].map(|extent| extent as i64);
+        locate.set_extents("query", &[count, cells, cells, channels])?;
+        locate.set_extents("click", &[count, 2])?;
+        locate.set_extents("reference", &[1, height as i64, width as i64, channels])?;
+        locate.set_extents("window", &[count])?;
+        // SAFETY: the buffers are as long as the largest batch and window need; the window's is the mosaic's own, and the run is
+        // waited for below.
+        unsafe {
+            locate.set_address("query", located.query.address())?;
+            locate.set_address("click", located.click.address())?;
+            locate.set_address("reference", prepared.0.address())?;
+            locate.set_address("window", located.window.address())?;
+            locate.set_address("heat", located.heat.address())?;
+            locate.set_address("box", located.boxes.address())?;
+            locate.set_address("attention", located.attention.address())?;
+            locate.enqueue(stream.handle())?;
+        }
+        let area = queries.windows.len() * height * width;
+        read(stream, &located.heat, area, &mut outputs.heat)?;
+        read(stream, &located.boxes, 4 * area, &mut outputs.boxes)?;
+        read(stream, &located.attention, area, &mut outputs.attention)
+    }
+}
+
+/// The library and the first entry, by name, whose plans fit this GPU, were built here and are admitted.
+fn matching(
+    package: &Package,
+    folders: &[PathBuf],
+    sm: u32,
+    admit: impl Fn(&Entry) -> Result<(), GpuError>,
+) -> Result<(TensorRt, Entry), GpuError> {
+    let mut reason = GpuError::Engines(format!(
+        "{} has no engines; run `smgeo build-engine` on this machine",
+        package.folder().display()
+    ));
+    for entry in engines::entries(package)?.into_values() {
+        let opened = entry.flavour.parse::<Flavour>().map_err(GpuError::Engines).and_then(|flavour| {
+            let libraries = Libraries::find(flavour, folders)?;
+            let shim = std::fs::read(&libraries.shim)
+                .map_err(|source| GpuError::File { path: libraries.shim.clone(), source })?;
+            entry.check(package, sm, &engines::hash(&shim))?;
+            admit(&entry)?;
+            // SAFETY: the files lie where a person named them or the system keeps its libraries.
+            unsafe { TensorRt::open(&Libraries { parser: None, ..libraries }, Box::new(log)) }
+        });
+        match opened {
+            Ok(library) => return Ok((library, entry)),
+            Err(error) => reason = error,
+        }
+    }
+    Err(reason)
+}
+
+fn log(severity: i32, text: &str) {
+    match severity {
+        0 | 1 => tracing::error!(text, "TensorRT"),
+        2 => tracing::warn!(text, "TensorRT"),
+        _ => tracing::debug!(text, "TensorRT"),
+    }
+}
+
+fn check_count(what: &str, count: usize) -> Result<(), GpuError> {
+    if (1..=BATCH_MAX as usize).contains(&count) {
+        return Ok(());
+    }
+    Err(GpuError::Shape { kernel: NAME, problem: format!("{count} {what}; the engine was built for 1 to {BATCH_MAX}") })
+}
+
+fn read<T: Plain + Default>(
+    stream: &Stream,
+    memory: &CudaMemory,
+    count: usize,
+    values: &mut Vec<T>,
+) -> Result<(), GpuError> {
+    values.resize(count, T::default());
+    stream.read(memory, bytes_of_mut(values))
+}
+
+/// Why the backend does not start: nothing is lost.
+fn refused(action: &str, source: GpuError) -> EngineError {
+    match source {
+        GpuError::LibraryMissing { library, remedy, source } => EngineError::LibraryMissing { library, remedy, source },
+        source => EngineError::Backend { backend: NAME, action: action.into(), source: Box::new(source) },
+    }
+}
+
+/// Why a run failed. After a fault of CUDA's or TensorRT's every later call of this process fails too.
+fn failed(action: &str, source: GpuError) -> EngineError {
+    match source {
+        GpuError::Driver { .. } | GpuError::TensorRt { .. } => {
+            EngineError::Device { backend: NAME, action: action.into(), source: Box::new(source) }
+        }
+        source => refused(action, source),
+    }
+}
+
+impl Networks for TensorRtNetworks {
+    fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
+        self.encode_images(images, features).map_err(|error| failed("run the encoder", error))
+    }
+
+    type Window = DeviceWindow;
+
+    fn prepare(&mut self, window: &Mosaic) -> Result<DeviceWindow, EngineError> {
+        let upload = || {
+            let mut memory = self.stream.allocate(size_of_val(window.values()))?;
+            self.stream.write_at(&mut memory, 0, bytes_of(window.values()))?;
+            Ok(DeviceWindow(memory))
+        };
+        upload().map_err(|error| failed("take a window", error))
+    }
+
+    fn locate(
+        &mut self,
+        queries: &Queries,
+        window: &Mosaic,
+        prepared: &DeviceWindow,
+        outputs: &mut LocatorOutputs,
+    ) -> Result<(), EngineError> {
+        self.locate_queries(queries, window, prepared, outputs).map_err(|error| failed("run the locator", error))
+    }
+}

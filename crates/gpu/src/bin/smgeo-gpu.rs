@@ -1,0 +1,101 @@
+//! `smgeo-gpu`: what is done beside the daemon on a machine with a GPU, or for one. It needs nothing but the driver, so it
+//! can be carried in one folder with the module of kernels.
+
+use std::process::ExitCode;
+
+use smgeo_gpu::lowering::{self, Mixtures};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["probe"] => probe(),
+        // For the tests of this crate; `smgeo build-engine` is its own child.
+        ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
+        ["admit", package, pairs, folders @ ..] => admit(package, pairs, folders),
+        ["lower", from, to, precision, mixtures] => lower(from, to, precision, mixtures),
+        ["check", module] => check(module),
+        ["bench", module] => bench(module),
+        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("smgeo-gpu: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn probe() -> Result<(), String> {
+    let found = smgeo_gpu::Probe::run().map_err(|error| error.to_string())?;
+    println!("driver of CUDA {}.{}", found.driver.0, found.driver.1);
+    found.gpus.iter().for_each(|gpu| println!("GPU {}: {gpu}", gpu.index));
+    Ok(())
+}
+
+/// Writes an encoder as TensorRT is given it, for a person to look at or another runtime to run.
+fn lower(from: &str, to: &str, precision: &str, mixtures: &str) -> Result<(), String> {
+    let mixtures = match mixtures {
+        "plugin" => Mixtures::Plugin,
+        "gathered" => Mixtures::Gathered,
+        other => return Err(format!("there is no way `{other}` to write mixtures; choose plugin or gathered")),
+    };
+    let onnx = std::fs::read(from).map_err(|error| format!("{from}: {error}"))?;
+    let (lowered, count) = lowering::encoder(&onnx, precision.parse()?, mixtures).map_err(|error| error.to_string())?;
+    std::fs::write(to, &lowered).map_err(|error| format!("{to}: {error}"))?;
+    println!("{count} mixtures, {} bytes", lowered.len());
+    Ok(())
+}
+
+#[cfg(feature = "cuda")]
+fn check(module: &str) -> Result<(), String> {
+    smgeo_gpu::cuda::check::run(module.as_ref()).map_err(|error| error.to_string())
+}
+
+#[cfg(feature = "cuda")]
+fn bench(module: &str) -> Result<(), String> {
+    smgeo_gpu::cuda::bench::run(module.as_ref()).map_err(|error| error.to_string())
+}
+
+/// Holds a package's engine against rten in f32 on held-out pairs, after the suite that every backend passes; and keeps the
+/// result in the package, so that the engine may fly.
+#[cfg(feature = "cuda")]
+fn admit(package: &str, pairs: &str, folders: &[&str]) -> Result<(), String> {
+    use smgeo_engine::pairs::PairSet;
+    use smgeo_engine::{Package, RtenBackend, RtenConfig, conformance, gate};
+
+    let said = |error: smgeo_engine::EngineError| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let package = Package::open(package).map_err(said)?;
+    let set = PairSet::open(pairs.as_ref()).map_err(|error| error.to_string())?;
+    let folders: Vec<std::path::PathBuf> = folders.iter().map(Into::into).collect();
+    let mut candidate = smgeo_gpu::backend::unchecked(&package, &folders, 16).map_err(said)?;
+    let mut trusted = RtenBackend::new(&package, &RtenConfig::default()).map_err(said)?;
+    let suite = conformance::check(&mut candidate, conformance::Tolerance::BF16).map_err(said)?;
+    print!("{suite}");
+    let report = gate::check(&package, &mut trusted, &mut candidate, &set).map_err(said)?;
+    print!("{report}");
+    if !suite.holds() {
+        return Err("the engine does not conform, so its check is not kept".into());
+    }
+    report.keep(&package).map_err(said)?;
+    if report.passes() { Ok(()) } else { Err("the engine may not fly with this package".into()) }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn admit(_: &str, _: &str, _: &[&str]) -> Result<(), String> {
+    check("")
+}
+
+#[cfg(not(feature = "cuda"))]
+fn check(_: &str) -> Result<(), String> {
+    Err("this program was built without the feature `cuda`".into())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn bench(module: &str) -> Result<(), String> {
+    check(module)
+}

@@ -1,0 +1,92 @@
+/* TensorRT behind C functions. TensorRT's interface is C++ objects whose layout differs between its flavours and major
+   versions; this file does not. Nothing is linked: the libraries are opened by path, and where they are not, opening says
+   so. Functions that can fail return 0 for success, and report why through the log of the library they were given. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define SMGEO_TRT_ABI 1
+#define SMGEO_TRT_RANK_MAX 8
+
+typedef struct smgeo_trt_library smgeo_trt_library;
+typedef struct smgeo_trt_engine smgeo_trt_engine;
+typedef struct smgeo_trt_context smgeo_trt_context;
+
+/* Severity: 0 internal error, 1 error, 2 warning, 3 information, 4 verbose. */
+typedef void (*smgeo_trt_log)(void* user, int32_t severity, const char* text);
+typedef void (*smgeo_trt_bytes)(void* user, const void* bytes, size_t count);
+/* Returns 0 to stop the build. */
+typedef int32_t (*smgeo_trt_progress)(void* user, const char* phase, int32_t step, int32_t steps);
+
+/* Smallest, usual and largest extents of an input with open axes. */
+typedef struct {
+    const char* name;
+    int32_t rank;
+    int64_t smallest[SMGEO_TRT_RANK_MAX];
+    int64_t usual[SMGEO_TRT_RANK_MAX];
+    int64_t largest[SMGEO_TRT_RANK_MAX];
+} smgeo_trt_profile;
+
+typedef struct {
+    const void* onnx;
+    size_t onnx_bytes;
+    const smgeo_trt_profile* profiles;
+    int32_t profile_count;
+    /* Compute capability to build for, such as 89; 0: of the GPU in this machine. */
+    int32_t sm;
+    size_t workspace_bytes_max;
+    /* Timings of an earlier build, or null; never used by TensorRT-RTX. */
+    const void* timing_cache;
+    size_t timing_cache_bytes;
+    void* user;
+    smgeo_trt_progress progress;
+    smgeo_trt_bytes plan;
+    smgeo_trt_bytes new_timing_cache;
+} smgeo_trt_build_request;
+
+/* Element types as TensorRT numbers them: 0 f32, 1 f16, 3 i32, 5 u8, 7 bf16, 8 i64. */
+typedef struct {
+    const char* name;
+    int32_t is_input;
+    int32_t element;
+    int32_t rank;
+    int64_t extents[SMGEO_TRT_RANK_MAX]; /* -1 where open. */
+} smgeo_trt_tensor;
+
+int32_t smgeo_trt_abi(void);
+/* Version of the headers this was compiled against, and whether they were TensorRT-RTX's. */
+int32_t smgeo_trt_headers_version(void);
+int32_t smgeo_trt_is_rtx(void);
+
+/* Opens TensorRT and, where `parser` is not null, its ONNX parser; registers the plugins of this library, which lies at
+   `self`. Null if that fails; the log says why. The log has to outlive the library. */
+smgeo_trt_library* smgeo_trt_open(const char* library, const char* parser, const char* self, smgeo_trt_log log, void* user);
+void smgeo_trt_close(smgeo_trt_library* library);
+int32_t smgeo_trt_library_version(const smgeo_trt_library* library);
+
+int32_t smgeo_trt_build(smgeo_trt_library* library, const smgeo_trt_build_request* request);
+
+smgeo_trt_engine* smgeo_trt_load(smgeo_trt_library* library, const void* plan, size_t bytes);
+void smgeo_trt_unload(smgeo_trt_engine* engine);
+int32_t smgeo_trt_tensor_count(const smgeo_trt_engine* engine);
+int32_t smgeo_trt_tensor_at(const smgeo_trt_engine* engine, int32_t index, smgeo_trt_tensor* tensor);
+
+smgeo_trt_context* smgeo_trt_make_context(smgeo_trt_engine* engine);
+void smgeo_trt_drop_context(smgeo_trt_context* context);
+int32_t smgeo_trt_set_extents(smgeo_trt_context* context, const char* input, const int64_t* extents, int32_t rank);
+/* Extents of a tensor for the inputs set; -1 where they are not known yet. Returns the rank, or -1. */
+int32_t smgeo_trt_extents(const smgeo_trt_context* context, const char* tensor, int64_t* extents);
+int32_t smgeo_trt_set_address(smgeo_trt_context* context, const char* tensor, uint64_t address);
+/* Launches on the stream and returns; with all addresses set it can be captured in a CUDA graph. */
+int32_t smgeo_trt_enqueue(smgeo_trt_context* context, uint64_t stream);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif

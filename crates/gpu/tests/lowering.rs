@@ -1,0 +1,72 @@
+//! Networks rewritten for TensorRT against the packages they were made from, on the runtime that is here.
+
+use std::path::Path;
+
+use rten_onnx::onnx::{DataType, ModelProto};
+use smgeo_engine::package::{ENCODER, LOCATOR};
+use smgeo_engine::{Backend, EncoderImage, Features, Package, RtenBackend, RtenConfig, View};
+use smgeo_gpu::lowering::{self, Mixtures, Precision};
+
+fn nano() -> Package {
+    Package::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/smgeo-nano")).unwrap()
+}
+
+fn features(package: &Package) -> Vec<Features> {
+    let colour = |x: usize, y: usize| [(x * 7 + y) as u8, (x ^ y) as u8, (x * y / 64) as u8];
+    let query = EncoderImage::query_from((130.0, 90.0), colour).unwrap();
+    let tile = EncoderImage::tile_from(|x, y| colour(y, x));
+    let mut backend = RtenBackend::new(package, &RtenConfig::default()).unwrap();
+    backend.encode(&[(&query, View::Query), (&tile, View::Tile)]).unwrap()
+}
+
+/// The package with another encoder.
+fn with_encoder(package: &Package, encoder: &[u8], folder: &Path) -> Package {
+    std::fs::write(folder.join(ENCODER), encoder).unwrap();
+    std::fs::write(folder.join(LOCATOR), package.read(LOCATOR).unwrap()).unwrap();
+    package.manifest().clone().seal(folder).unwrap()
+}
+
+#[test]
+fn rewritten_mixtures_give_the_same_features() {
+    let package = nano();
+    let (encoder, mixtures) =
+        lowering::encoder(&package.read(ENCODER).unwrap(), Precision::F32, Mixtures::Gathered).unwrap();
+    assert_eq!(mixtures, 4);
+    let folder = tempfile::tempdir().unwrap();
+    let rewritten = with_encoder(&package, &encoder, folder.path());
+    for (ours, theirs) in features(&rewritten).iter().zip(features(&package)) {
+        let largest = theirs.values().iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let apart = ours.values().iter().zip(theirs.values()).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
+        assert!(apart <= 1e-5 * largest, "{apart} of {largest}");
+    }
+}
+
+#[test]
+fn the_plugins_node_gets_what_the_plugin_takes() {
+    let package = nano();
+    for (precision, narrow) in [(Precision::F16, DataType::FLOAT16), (Precision::Bf16, DataType(16))] {
+        let (encoder, _) = lowering::encoder(&package.read(ENCODER).unwrap(), precision, Mixtures::Plugin).unwrap();
+        let graph = ModelProto::parse_buf(&encoder).unwrap().graph.unwrap();
+        let constant = |name: &str| graph.initializer.iter().find(|tensor| tensor.name.as_deref() == Some(name));
+        let nodes: Vec<_> = graph.node.iter().filter(|node| node.domain.as_deref() == Some("smgeo")).collect();
+        assert_eq!(nodes.len(), 4);
+        for node in nodes {
+            let weights: Vec<_> = node.input[2..].iter().map(|name| constant(name).unwrap()).collect();
+            assert!(weights.iter().all(|weight| weight.data_type == Some(narrow)), "{node:?}");
+            let [w1, b1, w2, b2] = [0, 1, 2, 3].map(|at| weights[at].dims.clone());
+            assert_eq!((&w1[0], &w1[1], &w1[2]), (&w2[0], &w2[2], &w2[1]));
+            assert_eq!((b1, b2), (vec![w1[0], w1[2]], vec![w1[0], w1[1]]));
+            assert_eq!(node.attribute[0].i, Some(2));
+        }
+        // Nothing of the experts is left in two copies: 16 bits, once.
+        assert!(encoder.len() < 9 * package.read(ENCODER).unwrap().len() / 16, "{}", encoder.len());
+    }
+}
+
+#[test]
+fn a_network_that_is_none_is_refused() {
+    let error = lowering::encoder(b"no network", Precision::F16, Mixtures::Plugin).unwrap_err();
+    assert!(error.to_string().contains("export the package again"), "{error}");
+    let locator = nano().read(LOCATOR).unwrap();
+    assert_eq!(lowering::encoder(&locator, Precision::F32, Mixtures::Plugin).unwrap().1, 0);
+}

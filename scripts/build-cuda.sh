@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Makes device code: smgeo_kernels.fatbin, the module of all kernels, which the program loads at run time.
+# Usage: build-cuda.sh [OUT]   (default: target/gpu). Takes nvcc from PATH, else from where setup-cuda.sh puts it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Jetson Orin, RTX 4090, Hopper; and intermediate code for what comes after.
+ARCHITECTURES=(87 89 90)
+out=${1:-target/gpu}
+nvcc=$(command -v nvcc || true)
+nvcc=${nvcc:-$HOME/.local/lib/smgeo-cuda/nvidia/cu13/bin/nvcc}
+[ -x "$nvcc" ] || { echo "build-cuda.sh: no nvcc on PATH or in ~/.local/lib/smgeo-cuda; run scripts/setup-cuda.sh" >&2; exit 1; }
+
+targets=()
+for sm in "${ARCHITECTURES[@]}"; do targets+=(-gencode "arch=compute_$sm,code=sm_$sm"); done
+targets+=(-gencode "arch=compute_90,code=compute_90")
+mkdir -p "$out"
+# -v makes the assembler say what each kernel takes; tests hold it against a budget.
+"$nvcc" -O3 -std=c++17 -fatbin "${targets[@]}" -Xptxas -v -o "$out/smgeo_kernels.fatbin" crates/gpu/kernels/kernels.cu
+echo "build-cuda.sh: $out/smgeo_kernels.fatbin"

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Makes libsmgeo_tensorrt_FLAVOUR.so: the plugin for smgeo::GMoE and the C functions through which smgeo speaks to TensorRT.
+# Usage: build-tensorrt.sh rtx|enterprise [OUT]   (default: target/gpu)
+#
+# Headers: TENSORRT_INCLUDE where it is set (on a Jetson: /usr/include/aarch64-linux-gnu), else those of setup-cuda.sh. Nothing
+# of TensorRT's is linked.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "build-tensorrt.sh: $1" >&2; exit 1; }
+flavour=${1:-}
+out=${2:-target/gpu}
+case "$flavour" in
+  rtx) defines=(-DSMGEO_TRT_RTX) ;;
+  enterprise) defines=() ;;
+  *) fail "name the flavour: rtx (RTX 4090) or enterprise (Jetson, data centre)" ;;
+esac
+folder=$HOME/.local/lib/smgeo-cuda
+headers=${TENSORRT_INCLUDE:-$folder/tensorrt-headers/$flavour}
+[ -e "$headers/NvInfer.h" ] || fail "no NvInfer.h in $headers; run scripts/setup-cuda.sh or set TENSORRT_INCLUDE"
+nvcc=$(command -v nvcc || true)
+nvcc=${nvcc:-$folder/nvidia/cu13/bin/nvcc}
+[ -x "$nvcc" ] || fail "no nvcc on PATH or in $folder; run scripts/setup-cuda.sh"
+
+# The plugin's kernels carry code for each GPU that is flown; the CUDA runtime is inside, so only the driver is needed.
+targets=()
+for sm in 87 89 90; do targets+=(-gencode "arch=compute_$sm,code=sm_$sm"); done
+toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+libraries=()
+for lib in "$toolkit/lib" "$toolkit/lib64"; do [ -d "$lib" ] && libraries+=("-L$lib"); done
+mkdir -p "$out"
+"$nvcc" -O3 -std=c++17 -shared --cudart static "${targets[@]}" "${defines[@]}" -isystem "$headers" "${libraries[@]}" \
+  -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -Xlinker --no-undefined \
+  -o "$out/libsmgeo_tensorrt_$flavour.so" crates/gpu/tensorrt/gmoe_plugin.cu crates/gpu/tensorrt/shim.cpp
+echo "build-tensorrt.sh: $out/libsmgeo_tensorrt_$flavour.so"

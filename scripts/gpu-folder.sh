@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Makes one folder with all that a GPU machine needs to check and measure the kernels: the program, the module of kernels,
+# and a script. It needs the driver there, nothing else; carry it over and run ./run.sh.
+# Usage: gpu-folder.sh [OUT]   (default: target/gpu/carry)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=${1:-target/gpu/carry}
+./scripts/setup-cuda.sh
+./scripts/build-cuda.sh "$out" 2>/dev/null
+cargo build -p smgeo-gpu --bin smgeo-gpu --features cuda
+cp "${CARGO_TARGET_DIR:-target}/debug/smgeo-gpu" "$out/"
+cat > "$out/run.sh" <<'RUN'
+#!/usr/bin/env bash
+# run.sh check: every kernel against its f64 reference; then, where compute-sanitizer is on PATH, once more under memcheck and
+# racecheck. run.sh bench: times against the card's bounds.
+set -euo pipefail
+cd "$(dirname "$0")"
+case "${1:-check}" in
+  check)
+    ./smgeo-gpu check smgeo_kernels.fatbin
+    if command -v compute-sanitizer >/dev/null; then
+      for tool in memcheck racecheck; do
+        compute-sanitizer --tool "$tool" --error-exitcode 1 ./smgeo-gpu check smgeo_kernels.fatbin >"$tool.log" ||
+          { tail -40 "$tool.log"; echo "run.sh: $tool found something, see $tool.log" >&2; exit 1; }
+        echo "holds  $tool finds nothing"
+      done
+    else
+      echo "skipped: memcheck and racecheck need compute-sanitizer on PATH"
+    fi ;;
+  bench) ./smgeo-gpu bench smgeo_kernels.fatbin ;;
+  *) echo "run.sh: give check or bench" >&2; exit 2 ;;
+esac
+RUN
+chmod +x "$out/run.sh"
+echo "gpu-folder.sh: $out"
