@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             training: toml::Table::new(),
             metrics: toml::Table::new(),
         };
-        let package = export(&model, &config, passport, lowering, folder.path())?;
+        let package = export(&model, &config, passport, lowering.into(), folder.path())?;
         let rten = RtenConfig { threads: NonZeroUsize::new(1), ..RtenConfig::default() };
         let mut backend = RtenBackend::new(&package, &rten)?;
         let one = median(|| backend.encode(&[(&query, View::Query)]).map(drop))?;

@@ -6,6 +6,8 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use burn::tensor::Device;
 use smgeo_engine::{Package, RtenBackend, RtenConfig};
+use smgeo_train::ablation::{self, Row, Study, Variant};
+use smgeo_train::checkpoint;
 use smgeo_train::data::cvogl as reader;
 use smgeo_train::data::ground::Source;
 use smgeo_train::data::library::Library;
@@ -15,11 +17,10 @@ use smgeo_train::data::{town, town_folder};
 use smgeo_train::eval::answer::{Asked, answers};
 use smgeo_train::eval::predictor::{Predictor, Weights};
 use smgeo_train::eval::report::evaluate;
-use smgeo_train::export::{self, Passport};
-use smgeo_train::model::SmGeo;
-use smgeo_train::onnx::GmoeLowering;
+use smgeo_train::export::{self, Form, Passport};
+use smgeo_train::model::{Config, SmGeo};
 use smgeo_train::training::{Plan, journal, run, store};
-use smgeo_train::view::{answer_sheet, contact_sheet, plot as drawing};
+use smgeo_train::view::{answer_sheet, contact_sheet, expert_sheet, plot as drawing};
 
 /// `train`.
 pub fn train(config: &Path, out: &Path, resume: bool) -> anyhow::Result<()> {
@@ -56,12 +57,18 @@ pub fn predictor(package: Option<&Path>, weights: Option<&Path>) -> anyhow::Resu
             Ok(Box::new(RtenBackend::new(&package, &RtenConfig::default())?))
         }
         (None, Some(run)) => {
-            let config = Plan::read(&run.join("plan.toml"))?.config()?;
-            let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run)?;
+            let (config, model) = trained(run)?;
             Ok(Box::new(Weights::new(model, config.stride_px())))
         }
         (None, None) => bail!("name a --package or --weights"),
     }
+}
+
+/// The averaged weights of a run, with their configuration.
+fn trained(run: &Path) -> anyhow::Result<(Config, SmGeo)> {
+    let config = Plan::read(&run.join("plan.toml"))?.config()?;
+    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run)?;
+    Ok((config, model))
 }
 
 /// `eval`.
@@ -76,14 +83,25 @@ pub fn eval(predictor: &mut dyn Predictor, pairs: &Path, report: Option<&Path>, 
     Ok(())
 }
 
-/// `inspect`.
-pub fn inspect(predictor: &mut dyn Predictor, pairs: &Path, out: &Path, count: usize) -> anyhow::Result<()> {
+/// `inspect`. Only weights in the training framework can be asked for their experts.
+pub fn inspect(
+    predictor: &mut dyn Predictor,
+    run: Option<&Path>,
+    pairs: &Path,
+    out: &Path,
+    count: usize,
+) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
     let told = answers(predictor, &set, &[Asked::Own])?.remove(0);
+    let model = run.map(trained).transpose()?;
     std::fs::create_dir_all(out).with_context(|| format!("making folder {}", out.display()))?;
     for answer in told.iter().step_by((told.len() / count.max(1)).max(1)) {
         let sheet = answer_sheet::of_answer(&set, answer, predictor.stride_px())?;
         sheet.save(&out.join(format!("answer-{:04}.png", answer.pair)))?;
+        let Some((_, model)) = &model else { continue };
+        if let Some(sheet) = expert_sheet::of_pair(model, &set, &set.pairs[answer.pair])? {
+            sheet.save(&out.join(format!("experts-{:04}.png", answer.pair)))?;
+        }
     }
     Ok(())
 }
@@ -96,10 +114,8 @@ pub fn cvogl(folder: &Path, split: &str, out: &Path) -> anyhow::Result<()> {
 }
 
 /// `export`.
-pub fn export(run: &Path, out: &Path, name: &str, lowering: GmoeLowering, reports: &[PathBuf]) -> anyhow::Result<()> {
-    let plan = Plan::read(&run.join("plan.toml"))?;
-    let config = plan.config()?;
-    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run)?;
+pub fn export(run: &Path, out: &Path, name: &str, form: Form, reports: &[PathBuf]) -> anyhow::Result<()> {
+    let (config, model) = trained(run)?;
     let mut temperature = 1.0;
     let mut metrics = toml::Table::new();
     for (index, path) in reports.iter().enumerate() {
@@ -120,7 +136,7 @@ pub fn export(run: &Path, out: &Path, name: &str, lowering: GmoeLowering, report
         training: toml::Table::try_from(serde_json::from_str::<serde_json::Value>(&provenance)?)?,
         metrics,
     };
-    let package = export::export(&model, &config, passport, lowering, out)?;
+    let package = export::export(&model, &config, passport, form, out)?;
     println!("package {} in {}", package.hash().short(), out.display());
     Ok(())
 }
@@ -144,5 +160,36 @@ pub fn view(config: &Path, out: &Path, count: u64, held_out: bool) -> anyhow::Re
 /// `plot`.
 pub fn plot(run: &Path, out: &Path) -> anyhow::Result<()> {
     let entries = journal::read(&run.join("log.ndjson"))?;
-    std::fs::write(out, drawing::curves(&entries)).with_context(|| format!("writing {}", out.display()))
+    drawing::write(&entries, out).with_context(|| format!("writing {}", out.display()))
+}
+
+/// `ablate`.
+pub fn ablate(config: &Path, pairs: &Path, out: &Path, steps: u64, studies: &[Study]) -> anyhow::Result<()> {
+    let mut plan = Plan::read(config)?;
+    plan.training.steps = steps;
+    plan.training.warm_up = plan.training.warm_up.min(steps / 10);
+    // Looks would cost more than the steps between them.
+    plan.training.evaluate_every = 0;
+    let set = PairSet::open(pairs)?;
+    let mut text = String::new();
+    for &study in studies {
+        let variants = study.variants(&plan)?.into_iter();
+        let rows: Vec<Row> = variants.map(|variant| row(study, variant, &set, out)).collect::<anyhow::Result<_>>()?;
+        let table = ablation::table(study, steps, &rows);
+        println!("{table}");
+        text.push_str(&table);
+        text.push('\n');
+    }
+    std::fs::write(out.join("tables.md"), text).with_context(|| format!("writing tables in {}", out.display()))
+}
+
+/// Trains a variant, or goes on with it, and measures it.
+fn row(study: Study, variant: Variant, set: &PairSet, out: &Path) -> anyhow::Result<Row> {
+    let folder = out.join(format!("{study:?} {}", variant.name).to_lowercase().replace(' ', "-"));
+    let resume = folder.join("checkpoint").exists();
+    run::train(&variant.plan, &folder, resume).with_context(|| format!("variant {}", variant.name))?;
+    let (config, model) = trained(&folder)?;
+    let parameters = checkpoint::parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
+    let report = evaluate(&mut Weights::new(model, config.stride_px()), set, false)?;
+    Ok(Row { name: variant.name, parameters, report })
 }

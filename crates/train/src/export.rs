@@ -45,16 +45,44 @@ pub struct Passport {
     pub metrics: toml::Table,
 }
 
+/// How the networks of a package are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    /// How GMoE blocks are written.
+    pub lowering: GmoeLowering,
+    /// How weights are stored.
+    pub precision: Precision,
+}
+
+impl From<GmoeLowering> for Form {
+    fn from(lowering: GmoeLowering) -> Self {
+        Self { lowering, precision: Precision::F32 }
+    }
+}
+
+/// Bits of a stored weight; the computation is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats: half the file. (No bf16: not every runtime reads it from a file.)
+    F16,
+}
+
 /// Writes `encoder.onnx`, `locator.onnx` and `package.toml` into `folder`, and opens the result.
 pub fn export(
     model: &SmGeo,
     config: &Config,
     passport: Passport,
-    lowering: GmoeLowering,
+    form: Form,
     folder: &Path,
 ) -> Result<Package, ExportError> {
     std::fs::create_dir_all(folder).map_err(|source| ExportError::File { path: folder.into(), source })?;
-    let [encoder, locator] = graphs(model, config, lowering);
+    let graphs = graphs(model, config, form.lowering);
+    let [encoder, locator] = match form.precision {
+        Precision::F32 => graphs,
+        Precision::F16 => graphs.map(Graph::halved),
+    };
     let remarks = remarks(config, &passport);
     write(&folder.join(ENCODER), encoder, &remarks)?;
     write(&folder.join(LOCATOR), locator, &remarks)?;

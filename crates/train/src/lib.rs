@@ -1,5 +1,6 @@
 //! Trains SMGeo and produces engine packages.
 
+pub mod ablation;
 pub mod checkpoint;
 pub mod data;
 pub mod eval;

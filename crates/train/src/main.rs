@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use smgeo_train::ablation::Study;
 use smgeo_train::data::ground::Source;
+use smgeo_train::export::{Form, Precision};
 use smgeo_train::onnx::GmoeLowering;
 
 mod commands;
@@ -106,6 +108,9 @@ enum Command {
         /// How the mixture of experts is written.
         #[arg(long, default_value = "sparse")]
         lowering: Lowering,
+        /// How weights are stored; the computation is in 32 bits either way.
+        #[arg(long, default_value = "f32")]
+        precision: PrecisionName,
         /// Reports of `eval`; the first one's fitted temperature is taken, and all scores go into the manifest.
         #[arg(long)]
         report: Vec<PathBuf>,
@@ -125,7 +130,8 @@ enum Command {
         #[arg(long)]
         held_out: bool,
     },
-    /// Draws answers of a package or a run to a pair set: heat, true and predicted boxes.
+    /// Draws answers of a package or a run to a pair set: heat, true and predicted boxes; of a run also which experts each
+    /// grid cell was sent to.
     Inspect {
         #[command(flatten)]
         model: Model,
@@ -139,12 +145,31 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         count: usize,
     },
+    /// Trains and measures the variants of the paper's tables II, III, IV and figure 14 along a plan, and prints the tables.
+    /// What is done already in the folder is not done again.
+    Ablate {
+        /// The plan that the variants differ from, a TOML file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The pair set that all are measured on, as `pairs` writes it.
+        #[arg(long)]
+        pairs: PathBuf,
+        /// Folder for the runs and for tables.md.
+        #[arg(long)]
+        out: PathBuf,
+        /// Optimiser steps of each variant.
+        #[arg(long, default_value_t = 300)]
+        steps: u64,
+        /// Which comparisons; all without.
+        #[arg(long)]
+        study: Vec<StudyName>,
+    },
     /// Draws a run's log as curves.
     Plot {
         /// The run's folder.
         #[arg(long)]
         run: PathBuf,
-        /// The SVG file.
+        /// The file: PNG if its name ends so, else SVG.
         #[arg(long)]
         out: PathBuf,
     },
@@ -167,6 +192,44 @@ enum SourceName {
     Naip,
     Dubai,
     Town,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum StudyName {
+    /// Table II.
+    Experts,
+    /// Table III.
+    TopK,
+    /// Table IV.
+    Placement,
+    /// Figure 14.
+    LossWeights,
+}
+
+impl From<StudyName> for Study {
+    fn from(name: StudyName) -> Self {
+        match name {
+            StudyName::Experts => Self::Experts,
+            StudyName::TopK => Self::TopK,
+            StudyName::Placement => Self::Placement,
+            StudyName::LossWeights => Self::LossWeights,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PrecisionName {
+    F32,
+    F16,
+}
+
+impl From<PrecisionName> for Precision {
+    fn from(name: PrecisionName) -> Self {
+        match name {
+            PrecisionName::F32 => Self::F32,
+            PrecisionName::F16 => Self::F16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -209,13 +272,18 @@ fn main() -> anyhow::Result<()> {
             let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
             commands::eval(predictor.as_mut(), &pairs, report.as_deref(), !no_controls)
         }
-        Command::Export { weights, out, name, lowering, report } => {
-            commands::export(&weights, &out, &name, lowering.into(), &report)
+        Command::Export { weights, out, name, lowering, precision, report } => {
+            let form = Form { lowering: lowering.into(), precision: precision.into() };
+            commands::export(&weights, &out, &name, form, &report)
         }
         Command::View { config, out, count, held_out } => commands::view(&config, &out, count, held_out),
         Command::Inspect { model, pairs, out, count } => {
             let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
-            commands::inspect(predictor.as_mut(), &pairs, &out, count)
+            commands::inspect(predictor.as_mut(), model.weights.as_deref(), &pairs, &out, count)
+        }
+        Command::Ablate { config, pairs, out, steps, study } => {
+            let studies: Vec<Study> = study.into_iter().map(Study::from).collect();
+            commands::ablate(&config, &pairs, &out, steps, if studies.is_empty() { &Study::ALL } else { &studies })
         }
         Command::Plot { run, out } => commands::plot(&run, &out),
     }

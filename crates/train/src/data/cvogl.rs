@@ -147,16 +147,17 @@ mod tests {
             println!("skipped: cvogl needs ../shared/golden/cvogl_mini");
             return;
         }
-        let out = tempfile::tempdir().unwrap();
-        let count = convert(folder, "train", &out.path().join("train")).unwrap();
-        assert_eq!(count, 6);
-        let set = PairSet::open(&out.path().join("train")).unwrap();
-        for pair in &set.pairs {
-            assert!((pair.gsd_m - 0.6).abs() < 0.01, "{}", pair.gsd_m);
-            let (_, click) = set.query(pair).unwrap();
-            assert!(click.iter().all(|place| (0.0..256.0).contains(place)));
-            assert_eq!(set.reference(pair).unwrap().width(), 1024);
-            assert!(pair.box_xyxy[2] > pair.box_xyxy[0] && pair.box_xyxy[3] > pair.box_xyxy[1]);
+        for (split, count) in [("train", 6), ("val", 2), ("test", 2)] {
+            let out = tempfile::tempdir().unwrap();
+            assert_eq!(convert(folder, split, out.path()).unwrap(), count, "{split}");
+            let set = PairSet::open(out.path()).unwrap();
+            for pair in &set.pairs {
+                assert!((pair.gsd_m - 0.6).abs() < 0.01, "{}", pair.gsd_m);
+                let (_, click) = set.query(pair).unwrap();
+                assert!(click.iter().all(|place| (0.0..256.0).contains(place)));
+                assert_eq!(set.reference(pair).unwrap().width(), 1024);
+                assert!(pair.box_xyxy[2] > pair.box_xyxy[0] && pair.box_xyxy[3] > pair.box_xyxy[1]);
+            }
         }
     }
 }

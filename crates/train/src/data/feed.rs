@@ -6,37 +6,58 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use super::DataError;
 use super::batch::Batch;
+use super::pair_sampler::PairSampler;
 use super::sampler::Sampler;
 
 /// Batches that wait for training, per thread.
 const AHEAD: usize = 4;
 
+/// What batches are drawn by.
+#[derive(Clone)]
+pub enum Source {
+    /// From grounds.
+    Grounds(Sampler),
+    /// From pair sets, whose pictures are read when they are drawn.
+    Pairs(PairSampler),
+}
+
+impl Source {
+    /// The batch of a step.
+    pub fn batch(&self, step: u64) -> Result<Batch, DataError> {
+        match self {
+            Self::Grounds(sampler) => Ok(sampler.batch(step)),
+            Self::Pairs(sampler) => sampler.batch(step),
+        }
+    }
+}
+
 /// A stream of batches from a given step on.
 pub struct Feed {
-    receivers: Vec<Receiver<Batch>>,
+    receivers: Vec<Receiver<Result<Batch, DataError>>>,
     threads: Vec<JoinHandle<()>>,
     next: usize,
 }
 
 impl Feed {
-    /// Starts `threads` (at least one) threads that draw from `sampler`, beginning with step `first`.
-    pub fn start(sampler: &Sampler, first: u64, threads: usize) -> std::io::Result<Self> {
+    /// Starts `threads` (at least one) threads that draw from `source`, beginning with step `first`.
+    pub fn start(source: &Source, first: u64, threads: usize) -> std::io::Result<Self> {
         let threads = threads.max(1);
         let mut receivers = Vec::new();
         let mut handles = Vec::new();
         for index in 0..threads {
             let (sender, receiver) = sync_channel(AHEAD);
-            let sampler = sampler.clone();
-            let work = move || produce(&sampler, &sender, first + index as u64, threads as u64);
+            let source = source.clone();
+            let work = move || produce(&source, &sender, first + index as u64, threads as u64);
             handles.push(std::thread::Builder::new().name(format!("feed-{index}")).spawn(work)?);
             receivers.push(receiver);
         }
         Ok(Self { receivers, threads: handles, next: 0 })
     }
 
-    /// The next batch. `None` when a thread has died, which is a bug in the generator.
-    pub fn take(&mut self) -> Option<Batch> {
+    /// The next batch, or why it cannot be made. `None` when a thread has died, which is a bug in the generator.
+    pub fn take(&mut self) -> Option<Result<Batch, DataError>> {
         let batch = self.receivers[self.next].recv().ok();
         self.next = (self.next + 1) % self.receivers.len();
         batch
@@ -55,9 +76,9 @@ impl Drop for Feed {
     }
 }
 
-fn produce(sampler: &Sampler, sender: &SyncSender<Batch>, first: u64, stride: u64) {
+fn produce(source: &Source, sender: &SyncSender<Result<Batch, DataError>>, first: u64, stride: u64) {
     let mut step = first;
-    while sender.send(sampler.batch(step)).is_ok() {
+    while sender.send(source.batch(step)).is_ok() {
         step += stride;
     }
 }

@@ -21,6 +21,10 @@ pub struct DataPlan {
     pub towns: Option<PathBuf>,
     /// Groups (cities, scenes) that are held out.
     pub held_out: Vec<String>,
+    /// Pair sets to train on, in place of the grounds above: CVOGL, or pairs of one's own.
+    pub pairs: Vec<PathBuf>,
+    /// Pair sets to look at while training on pairs.
+    pub pairs_held_out: Vec<PathBuf>,
 }
 
 /// All grounds of a run.

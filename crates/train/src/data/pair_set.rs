@@ -1,9 +1,11 @@
-//! Pair sets: a folder with `pairs.jsonl`, one pair a line, and the pictures it names. Every evaluation runs on this form.
+//! Pair sets: a folder with `pairs.jsonl`, one pair a line, and the pictures it names. Every evaluation runs on this form, which
+//! the engine reads; here it is also written.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use smgeo_engine::pairs::{self, LIST};
 use smgeo_engine::{EncoderImage, TILE_PX};
 
 use super::batch::Batch;
@@ -14,7 +16,7 @@ use super::sampler::Sampler;
 use super::{DataError, Raster};
 
 /// One line of `pairs.jsonl`. Pixels are those of the named pictures.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
     /// Path of the drone view, relative to the folder.
     pub query: String,
@@ -33,6 +35,20 @@ pub struct Pair {
     pub group: String,
 }
 
+impl From<pairs::Pair> for Pair {
+    fn from(pair: pairs::Pair) -> Self {
+        Self {
+            query: pair.query.to_string_lossy().into_owned(),
+            reference: pair.reference.to_string_lossy().into_owned(),
+            click: pair.click.map(f64::from),
+            box_xyxy: pair.box_xyxy_px.map(f64::from),
+            gsd_m: pair.gsd_m,
+            class: pair.class,
+            group: pair.group,
+        }
+    }
+}
+
 /// A pair set on disk.
 #[derive(Clone, Debug)]
 pub struct PairSet {
@@ -44,17 +60,9 @@ pub struct PairSet {
 impl PairSet {
     /// Reads `pairs.jsonl`; the pictures are read when asked for.
     pub fn open(folder: &Path) -> Result<Self, DataError> {
-        let path = folder.join("pairs.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-        let parse = |(number, line): (usize, &str)| {
-            serde_json::from_str(line).map_err(|error| DataError::Malformed {
-                path: path.clone(),
-                reason: format!("line {}: {error}", number + 1),
-            })
-        };
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let pairs = lines.map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { folder: folder.to_owned(), pairs })
+        let read = pairs::PairSet::open(folder)
+            .map_err(|error| DataError::Malformed { path: folder.to_owned(), reason: error.to_string() })?;
+        Ok(Self { folder: folder.to_owned(), pairs: read.pairs.into_iter().map(Pair::from).collect() })
     }
 
     /// The query as the encoder takes it, and the click on it. A query of another size than 256 px is cut out around its
@@ -79,6 +87,11 @@ impl PairSet {
         Ok((image, click))
     }
 
+    /// Where a picture of the set lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// The reference picture.
     pub fn reference(&self, pair: &Pair) -> Result<Raster, DataError> {
         Raster::open(&self.folder.join(&pair.reference))
@@ -101,7 +114,7 @@ impl PairWriter {
             let path = folder.join(part);
             std::fs::create_dir_all(&path).map_err(|source| fail(&path, source))?;
         }
-        let path = folder.join("pairs.jsonl");
+        let path = folder.join(LIST);
         let file = std::fs::File::create(&path).map_err(|source| fail(&path, source))?;
         Ok(Self { folder: folder.to_owned(), file, count: 0, windows: 0 })
     }
@@ -128,7 +141,7 @@ impl PairWriter {
 
     /// Adds a pair whose pictures are in place.
     pub fn line(&mut self, pair: &Pair) -> Result<(), DataError> {
-        let path = self.folder.join("pairs.jsonl");
+        let path = self.folder.join(LIST);
         let text = serde_json::to_string(pair)
             .map_err(|error| DataError::Malformed { path: path.clone(), reason: error.to_string() })?;
         writeln!(self.file, "{text}").map_err(|source| DataError::Write { path, source })?;
@@ -252,7 +265,7 @@ mod tests {
     #[test]
     fn a_line_that_is_no_pair_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("pairs.jsonl"), "\n{\"query\": 3}\n").unwrap();
+        std::fs::write(folder.path().join(LIST), "\n{\"query\": 3}\n").unwrap();
         let error = PairSet::open(folder.path()).unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
     }

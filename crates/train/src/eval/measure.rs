@@ -68,6 +68,12 @@ pub struct Share {
     pub high: f64,
 }
 
+impl std::fmt::Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1} ({:.1}..{:.1})", self.percent, self.low, self.high)
+    }
+}
+
 /// Scores over a set of outcomes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scores {

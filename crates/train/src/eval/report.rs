@@ -140,7 +140,7 @@ impl std::fmt::Display for Report {
 }
 
 fn line(f: &mut std::fmt::Formatter<'_>, name: &str, scores: &Scores) -> std::fmt::Result {
-    let share = |share: &super::measure::Share| format!("{:.1} ({:.1}..{:.1})", share.percent, share.low, share.high);
-    let (acc25, acc50, near) = (share(&scores.acc25), share(&scores.acc50), share(&scores.within_5_m));
+    // As texts, so that the widths apply.
+    let (acc25, acc50, near) = (scores.acc25.to_string(), scores.acc50.to_string(), scores.within_5_m.to_string());
     writeln!(f, "{name:<32} {:>6} {acc25:>20} {acc50:>20} {:>6.1} {near:>20}", scores.count, scores.miou.percent)
 }

@@ -1,6 +1,8 @@
 //! What training minimises.
 
+pub mod objective;
 pub mod paper;
 pub mod template;
 
-pub use template::{LossWeights, TemplateLoss, template_loss};
+pub use objective::Objective;
+pub use template::{Loss, LossWeights, template_loss};

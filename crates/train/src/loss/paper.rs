@@ -15,7 +15,7 @@ const PROBABILITY_MIN: f64 = 1e-4;
 
 /// Weights of the three terms (the paper's alpha, mu and lambda).
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct PaperWeights {
     /// Of the heat loss.
     pub heat: f64,
@@ -116,7 +116,20 @@ pub fn paper_loss(
     heat: Tensor<3>,
     bounds: Tensor<4>,
     entropy: Tensor<1>,
+    targets: (Tensor<3>, Tensor<4>),
+    weights: PaperWeights,
+) -> PaperLoss {
+    let boxed = Tensor::ones([1, 1, 1], &heat.device());
+    paper_loss_where(heat, bounds, entropy, targets, boxed, weights)
+}
+
+/// The same where only samples that `boxed` marks with 1, `[B, 1, 1]`, have a box to learn.
+pub fn paper_loss_where(
+    heat: Tensor<3>,
+    bounds: Tensor<4>,
+    entropy: Tensor<1>,
     (heat_target, bounds_target): (Tensor<3>, Tensor<4>),
+    boxed: Tensor<3>,
     weights: PaperWeights,
 ) -> PaperLoss {
     let p = sigmoid(heat).clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN);
@@ -127,7 +140,9 @@ pub fn paper_loss(
     let hit = object.clone() * q.clone().square() * p.clone().log();
     let nearness = (heat_target.neg() + 1.0).square().square();
     let miss = rest * nearness * p.square() * q.log();
-    let heat = (hit + miss).sum().neg() / objects.clone();
+    let heat = (hit + miss).sum().neg() / objects;
+    let object = object * boxed;
+    let objects = object.clone().sum().clamp_min(1.0);
     let distance = (bounds - bounds_target).abs() * object.unsqueeze_dim::<4>(3);
     let bounds = distance.sum() / objects;
     let entropy = entropy.neg();

@@ -33,7 +33,7 @@ impl Default for LossWeights {
 }
 
 /// The loss and its parts.
-pub struct TemplateLoss {
+pub struct Loss {
     /// What is differentiated, `[1]`.
     pub total: Tensor<1>,
     /// Mean cross-entropy, nats, `[1]`.
@@ -49,7 +49,7 @@ pub fn template_loss(
     stride_px: usize,
     entropy: Option<Tensor<1>>,
     weights: &LossWeights,
-) -> TemplateLoss {
+) -> Loss {
     let [count, height, width] = maps.heat.dims();
     let device = maps.heat.device();
     let cells: Vec<CellShares> =
@@ -60,7 +60,7 @@ pub fn template_loss(
     if let Some(entropy) = entropy {
         total = total - entropy * weights.entropy;
     }
-    TemplateLoss { total, place, bounds }
+    Loss { total, place, bounds }
 }
 
 /// The four cells around a point with their bilinear weights; the last cell number stands for "not in this window".

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, f16};
 use rten_onnx::onnx::{
     AttributeProto, AttributeType, DataType, Dimension as DimensionProto, GraphProto, NodeProto, TensorProto,
     TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
@@ -81,6 +81,36 @@ impl Graph {
         let dims = tensor.dims();
         let values: Vec<f32> = tensor.into_data().iter::<f32>().collect();
         self.floats(name, &dims, &values)
+    }
+
+    /// Stores matrices of floats in 16 bits, each with a cast to 32 behind it: half the file, and the same computation.
+    /// Vectors stay: they are small, and scales and offsets are where precision counts.
+    pub fn halved(mut self) -> Self {
+        let mut casts = Vec::new();
+        for constant in &mut self.initializers {
+            let (Some(DataType::FLOAT), Some(name), true) =
+                (constant.data_type, constant.name.clone(), constant.dims.len() > 1)
+            else {
+                continue;
+            };
+            let Some(bytes) = constant.raw_data.take().map(RefCell::into_inner) else { continue };
+            let floats = bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]]));
+            let halves: Vec<u8> = floats.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect();
+            let half = format!("{name}.half");
+            casts.push(NodeProto {
+                name: Some(format!("{half}_to_float")),
+                op_type: Some("Cast".to_owned()),
+                input: vec![half.clone()],
+                output: vec![name],
+                attribute: vec![Attribute::Int("to", 1).into_proto()],
+                ..NodeProto::default()
+            });
+            (constant.name, constant.data_type) = (Some(half), Some(DataType::FLOAT16));
+            constant.raw_data = Some(RefCell::new(halves));
+        }
+        casts.append(&mut self.nodes);
+        self.nodes = casts;
+        self
     }
 
     /// A constant of floats.

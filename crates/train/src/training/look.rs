@@ -9,13 +9,11 @@ use super::trainer::{forward, hits};
 use crate::data::DataError;
 use crate::data::batch::{Batch, Click};
 use crate::data::ground::{Ground, Source};
+use crate::data::pair_sampler::PairSampler;
 use crate::data::recipe::Recipe;
 use crate::data::sampler::Sampler;
 use crate::eval::rectangle::{decode_boxes, iou};
 use crate::model::{Pass, SmGeo};
-
-/// Seed of the batches that are looked at; it never depends on the run.
-const SEED: u64 = 0x6c6f_6f6b;
 
 /// Fixed held-out batches, by source.
 pub struct Look {
@@ -24,6 +22,18 @@ pub struct Look {
 }
 
 impl Look {
+    /// Seed of the batches that are looked at; it never depends on the run.
+    pub const SEED: u64 = 0x6c6f_6f6b;
+
+    /// Draws `count` batches of pairs; looks at nothing where none are held out.
+    pub fn at_pairs(pairs: Option<&PairSampler>, count: usize, stride_px: usize) -> Result<Self, DataError> {
+        let mut batches = BTreeMap::new();
+        if let Some(pairs) = pairs {
+            batches.insert("pairs", (0..count as u64).map(|step| pairs.batch(step)).collect::<Result<_, _>>()?);
+        }
+        Ok(Self { batches, stride_px })
+    }
+
     /// Draws `count` batches of each source that is held out.
     pub fn new(grounds: &Arc<Vec<Ground>>, recipe: &Recipe, count: usize, stride_px: usize) -> Result<Self, DataError> {
         let mut batches = BTreeMap::new();
@@ -38,7 +48,7 @@ impl Look {
                 share_town: share(Source::Town),
                 ..recipe.clone()
             };
-            let sampler = Sampler::new(grounds.clone(), recipe, SEED)?;
+            let sampler = Sampler::new(grounds.clone(), recipe, Self::SEED)?;
             batches.insert(name, (0..count as u64).map(|step| sampler.batch(step)).collect());
         }
         Ok(Self { batches, stride_px })
@@ -51,7 +61,8 @@ impl Look {
             let (mut hit, mut clicks, mut good, mut boxed) = (0.0, 0, 0, 0);
             for batch in batches {
                 let (maps, _) = forward(model, batch, &mut Pass::default(), device);
-                hit += hits(&maps, &batch.clicks, self.stride_px) * batch.clicks.len() as f64;
+                hit += hits(&maps, &batch.clicks, self.stride_px, model.locator.template.is_some())
+                    * batch.clicks.len() as f64;
                 clicks += batch.clicks.len();
                 let guesses = decode_boxes(&maps, self.stride_px);
                 let pairs = guesses.iter().zip(&batch.clicks);

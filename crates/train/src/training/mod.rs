@@ -1,6 +1,7 @@
 //! Training: the plan, one step, and the run around it with its log, checkpoints and looks at held-out data.
 
 pub mod average;
+pub mod devices;
 pub mod gradients;
 pub mod journal;
 pub mod look;

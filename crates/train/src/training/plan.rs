@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::library::DataPlan;
 use crate::data::recipe::Recipe;
 use crate::loss::LossWeights;
+use crate::loss::paper::PaperWeights;
 use crate::model::Config;
 
 /// Everything that decides a run. Unknown keys are errors.
@@ -27,9 +28,12 @@ pub struct Plan {
     /// What batches are made of.
     #[serde(default)]
     pub recipe: Recipe,
-    /// What is minimised.
+    /// What is minimised with `fusion = "template"`.
     #[serde(default)]
     pub loss: LossWeights,
+    /// What is minimised with the paper's head.
+    #[serde(default)]
+    pub paper_loss: PaperWeights,
 }
 
 /// How to train.
@@ -54,6 +58,8 @@ pub struct Training {
     pub average: f64,
     /// Batches whose gradients are added up for one step.
     pub accumulate: usize,
+    /// Devices that share the batches of a step; `accumulate` should be a multiple. The CPU is one device.
+    pub devices: usize,
     /// Threads that make batches.
     pub feed_threads: usize,
     /// Minutes between checkpoints.
@@ -78,6 +84,7 @@ impl Default for Training {
             clip: 1.0,
             average: 0.995,
             accumulate: 1,
+            devices: 1,
             feed_threads: 1,
             checkpoint_minutes: 3.0,
             evaluate_every: 100,
@@ -98,8 +105,8 @@ impl Plan {
     /// Checks what the parts rely on.
     pub fn checked(self) -> anyhow::Result<Self> {
         let training = &self.training;
-        if training.steps == 0 || training.accumulate == 0 {
-            bail!("training.steps and training.accumulate have to be 1 or more");
+        if training.steps == 0 || training.accumulate == 0 || training.devices == 0 {
+            bail!("training.steps, training.accumulate and training.devices have to be 1 or more");
         }
         if self.recipe.rows * self.recipe.columns == 0 || self.recipe.queries == 0 || self.recipe.clicks_per_query == 0
         {
@@ -107,6 +114,13 @@ impl Plan {
         }
         self.config()?;
         Ok(self)
+    }
+
+    /// The same plan with other keys of the network.
+    pub fn with_model(&self, changes: &toml::Table) -> Self {
+        let mut plan = self.clone();
+        merge(&mut plan.model, changes);
+        plan
     }
 
     /// The network's configuration: the preset with the plan's changes.

@@ -13,8 +13,9 @@ use super::look::Look;
 use super::store::{self, Provenance, Store};
 use super::trainer::StepReport;
 use super::{Plan, Trainer};
-use crate::data::feed::Feed;
+use crate::data::feed::{Feed, Source};
 use crate::data::library::Library;
+use crate::data::pair_sampler::PairSampler;
 use crate::data::sampler::Sampler;
 
 /// Steps between lines of the log; each holds their mean.
@@ -24,7 +25,7 @@ const LOG_EVERY: u64 = 10;
 /// one, so that no weights are overwritten by mistake.
 pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
     let store = Store::open(folder)?;
-    let library = Library::read(&plan.data).context("reading the training data")?;
+    let data = Data::read(plan).context("reading the training data")?;
     let mut trainer = Trainer::new(plan)?;
     if resume {
         trainer = store.load(trainer).context("resuming")?;
@@ -36,10 +37,56 @@ pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
             trainer.model = store::load_weights(trainer.model, &config, path)?;
             trainer.average = store::load_weights(trainer.average, &config, path)?;
         }
-        let (data_sha256, revision) = (library.hash(), store::revision());
+        let (data_sha256, revision) = (data.hash()?, store::revision());
         store.begin(plan, &Provenance { data_sha256, revision, seed: plan.training.seed })?;
     }
-    Run::new(plan, store, library, trainer)?.finish()
+    Run::new(plan, store, data, trainer)?.finish()
+}
+
+/// What a run is trained on and looks at.
+enum Data {
+    Grounds(Library),
+    Pairs { trained: PairSampler, held_out: Option<PairSampler> },
+}
+
+impl Data {
+    fn read(plan: &Plan) -> anyhow::Result<Self> {
+        let data = &plan.data;
+        if data.pairs.is_empty() {
+            return Ok(Self::Grounds(Library::read(data)?));
+        }
+        if data.naip.is_some() || data.dubai.is_some() || data.towns.is_some() {
+            bail!("data.pairs stands alone: leave out naip, dubai and towns, or pairs");
+        }
+        let open = |folders: &[std::path::PathBuf], seed| PairSampler::open(folders, &plan.recipe, seed);
+        let held_out = (!data.pairs_held_out.is_empty()).then(|| open(&data.pairs_held_out, Look::SEED));
+        Ok(Self::Pairs { trained: open(&data.pairs, plan.training.seed)?, held_out: held_out.transpose()? })
+    }
+
+    fn hash(&self) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Grounds(library) => library.hash(),
+            Self::Pairs { trained, .. } => trained.hash()?,
+        })
+    }
+
+    fn source(&self, plan: &Plan) -> anyhow::Result<Source> {
+        Ok(match self {
+            Self::Grounds(library) => {
+                let trained = Arc::clone(&library.trained);
+                Source::Grounds(Sampler::new(trained, plan.recipe.clone(), plan.training.seed)?)
+            }
+            Self::Pairs { trained, .. } => Source::Pairs(trained.clone()),
+        })
+    }
+
+    fn look(&self, plan: &Plan, stride_px: usize) -> anyhow::Result<Look> {
+        let count = plan.training.evaluate_batches;
+        Ok(match self {
+            Self::Grounds(library) => Look::new(&library.held_out, &plan.recipe, count, stride_px)?,
+            Self::Pairs { held_out, .. } => Look::at_pairs(held_out.as_ref(), count, stride_px)?,
+        })
+    }
 }
 
 struct Run<'a> {
@@ -55,15 +102,15 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(plan: &'a Plan, store: Store, library: Library, trainer: Trainer) -> anyhow::Result<Self> {
+    fn new(plan: &'a Plan, store: Store, data: Data, trainer: Trainer) -> anyhow::Result<Self> {
         let training = &plan.training;
         let stride_px = trainer.config().stride_px();
-        let look = Look::new(&library.held_out, &plan.recipe, training.evaluate_batches, stride_px)?;
-        let sampler = Sampler::new(Arc::clone(&library.trained), plan.recipe.clone(), training.seed)?;
+        let look = data.look(plan, stride_px)?;
         let first = trainer.step * training.accumulate as u64;
         Ok(Self {
             journal: Journal::open(&store.path("log.ndjson"), trainer.step)?,
-            feed: Feed::start(&sampler, first, training.feed_threads).context("starting the data threads")?,
+            feed: Feed::start(&data.source(plan)?, first, training.feed_threads)
+                .context("starting the data threads")?,
             bar: progress(training.steps, trainer.step),
             began: Instant::now(),
             saved: Instant::now(),
@@ -79,7 +126,8 @@ impl<'a> Run<'a> {
         let mut recent = Vec::new();
         while self.trainer.step < training.steps {
             let batches: Option<Vec<_>> = (0..training.accumulate).map(|_| self.feed.take()).collect();
-            let report = self.trainer.step(&batches.context("a data thread died")?);
+            let batches: Result<Vec<_>, _> = batches.context("a data thread died")?.into_iter().collect();
+            let report = self.trainer.step(&batches.context("making a batch")?);
             recent.push(report);
             self.bar.set_position(self.trainer.step);
             self.bar.set_message(format!("loss {:.3} hits {:.2}", report.loss, report.hits));

@@ -155,6 +155,32 @@ mod tests {
     }
 
     #[test]
+    fn two_devices_take_the_same_step_as_one() {
+        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
+        let batches: Vec<Batch> = (0..3).map(|step| sampler.batch(step)).collect();
+        let stepped = |devices: usize| {
+            let devices = vec![burn::tensor::Device::flex(); devices];
+            let mut trainer = Trainer::on(&plan, devices).unwrap();
+            trainer.step(&batches);
+            weights_of(&trainer.model)
+        };
+        assert_eq!(stepped(1), stepped(2));
+    }
+
+    #[test]
+    fn the_papers_head_is_trained_too() {
+        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let changes = toml::from_str("fusion = 'paper'\nhead_channels = 8").unwrap();
+        let plan = plan.with_model(&changes);
+        let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
+        let batch = [sampler.batch(0)];
+        let mut trainer = Trainer::new(&plan).unwrap();
+        let losses: Vec<f64> = (0..12).map(|_| trainer.step(&batch).loss).collect();
+        assert!(losses[11] < 0.96 * losses[0], "{losses:?}");
+    }
+
+    #[test]
     fn four_steps_equal_two_steps_a_stop_and_two_more() {
         let plan: Plan = toml::from_str(PLAN).unwrap();
         let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();

@@ -1,5 +1,6 @@
 //! One training step: encode tiles and queries once, locate all clicks, go down the gradient.
 
+use anyhow::Context;
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -8,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use smgeo_engine::TILE_PX;
 
 use super::plan::{Plan, Training};
-use super::{average, gradients, schedule};
+use super::{average, devices, gradients, schedule};
 use crate::data::batch::{Batch, Click};
-use crate::loss::{LossWeights, template_loss};
+use crate::loss::Objective;
 use crate::model::{Config, LocatorMaps, Pass, SmGeo, View};
 
 /// A network in training.
@@ -25,8 +26,9 @@ pub struct Trainer {
     pub step: u64,
     config: Config,
     training: Training,
-    loss: LossWeights,
-    device: Device,
+    objective: Objective,
+    /// The first one holds the weights; the others get copies for each step.
+    devices: Vec<Device>,
     gathered: GradientsAccumulator<SmGeo>,
 }
 
@@ -52,9 +54,15 @@ pub struct StepReport {
 }
 
 impl Trainer {
-    /// A network with random weights drawn from the plan's seed.
+    /// A network with random weights drawn from the plan's seed, on as many devices as the plan asks for.
     pub fn new(plan: &Plan) -> anyhow::Result<Self> {
-        let device = Device::default().autodiff();
+        Self::on(plan, devices::first(plan.training.devices)?)
+    }
+
+    /// The same on given devices.
+    pub fn on(plan: &Plan, devices: Vec<Device>) -> anyhow::Result<Self> {
+        let devices: Vec<Device> = devices.into_iter().map(Device::autodiff).collect();
+        let device = devices.first().context("a network needs a device")?.clone();
         device.seed(plan.training.seed);
         let config = plan.config()?;
         let model = SmGeo::new(&config, &device)?;
@@ -64,22 +72,20 @@ impl Trainer {
             model,
             optimizer: optimizer.init(),
             step: 0,
+            objective: Objective::new(&config, &plan.loss, &plan.paper_loss),
             config,
             training: plan.training.clone(),
-            loss: plan.loss.clone(),
-            device,
+            devices,
             gathered: GradientsAccumulator::new(),
         })
     }
 
-    /// Takes one optimiser step on `accumulate` batches.
+    /// Takes one optimiser step on `accumulate` batches, spread over the devices.
     pub fn step(&mut self, batches: &[Batch]) -> StepReport {
         let mut report = StepReport::default();
-        let mut noise = ChaCha8Rng::seed_from_u64(self.training.seed ^ 0x006e_6f69_7365);
-        noise.set_stream(self.step);
         let share = 1.0 / batches.len() as f64;
-        for batch in batches {
-            let part = self.backward(batch, &mut noise, share);
+        for (part, gradients) in self.backwards(batches) {
+            self.gathered.accumulate(&self.model, gradients);
             report.loss += part.loss * share;
             report.place += part.place * share;
             report.bounds += part.bounds * share;
@@ -100,27 +106,67 @@ impl Trainer {
         report
     }
 
-    fn backward(&mut self, batch: &Batch, noise: &mut ChaCha8Rng, share: f64) -> StepReport {
-        let mut pass = Pass::training(noise);
-        let (maps, entropy) = forward(&self.model, batch, &mut pass, &self.device);
-        let loss = template_loss(&maps, &batch.clicks, self.config.stride_px(), entropy.clone(), &self.loss);
-        let report = StepReport {
-            loss: scalar(loss.total.clone()),
-            place: scalar(loss.place),
-            bounds: scalar(loss.bounds),
-            entropy: entropy.map_or(0.0, scalar),
-            hits: hits(&maps, &batch.clicks, self.config.stride_px()),
-            clicks: batch.clicks.len(),
-            ..StepReport::default()
+    /// Reports and gradients of all batches, in their order; each device works through every n-th batch.
+    fn backwards(&self, batches: &[Batch]) -> Vec<(StepReport, GradientsParams)> {
+        let (count, home) = (self.devices.len(), &self.devices[0]);
+        let (seed, step) = (self.training.seed, self.step);
+        let pass = Backward { objective: &self.objective, stride_px: self.config.stride_px(), seed, step, batches };
+        if count == 1 {
+            return (0..batches.len()).map(|index| pass.of(&self.model, home, index)).collect();
+        }
+        let copies: Vec<SmGeo> = self.devices.iter().map(|device| self.model.clone().fork(device)).collect();
+        let mut found: Vec<_> = std::thread::scope(|scope| {
+            let work = |(first, (model, device)): (usize, (SmGeo, &Device))| {
+                let (device, pass) = (device.clone(), &pass);
+                scope.spawn(move || {
+                    let indices = (first..pass.batches.len()).step_by(count);
+                    indices.map(|index| (index, pass.of(&model, &device, index))).collect::<Vec<_>>()
+                })
+            };
+            let threads: Vec<_> = copies.into_iter().zip(&self.devices).enumerate().map(work).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("a device's thread panicked")).collect()
+        });
+        found.sort_by_key(|(index, _)| *index);
+        let brought = |(_, (report, gradients)): (usize, (StepReport, GradientsParams))| {
+            (report, gradients.to_device(home, &self.model))
         };
-        let gradients = (loss.total * share).backward();
-        self.gathered.accumulate(&self.model, GradientsParams::from_grads(gradients, &self.model));
-        report
+        found.into_iter().map(brought).collect()
     }
 
     /// The network's configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+}
+
+/// Forward and backward of a step's batches.
+struct Backward<'a> {
+    objective: &'a Objective,
+    stride_px: usize,
+    seed: u64,
+    step: u64,
+    batches: &'a [Batch],
+}
+
+impl Backward<'_> {
+    /// One batch on one device. Its noise depends on the seed, the step and the batch, not on the device.
+    fn of(&self, model: &SmGeo, device: &Device, index: usize) -> (StepReport, GradientsParams) {
+        let (batch, count) = (&self.batches[index], self.batches.len());
+        let mut noise = ChaCha8Rng::seed_from_u64(self.seed ^ 0x006e_6f69_7365);
+        noise.set_stream(self.step * count as u64 + index as u64);
+        let (maps, entropy) = forward(model, batch, &mut Pass::training(&mut noise), device);
+        let loss = self.objective.of(&maps, &batch.clicks, self.stride_px, entropy.clone());
+        let report = StepReport {
+            loss: scalar(loss.total.clone()),
+            place: scalar(loss.place),
+            bounds: scalar(loss.bounds),
+            entropy: entropy.map_or(0.0, scalar),
+            hits: hits(&maps, &batch.clicks, self.stride_px, self.objective.knows_absence()),
+            clicks: batch.clicks.len(),
+            ..StepReport::default()
+        };
+        let gradients = (loss.total * (1.0 / count as f64)).backward();
+        (report, GradientsParams::from_grads(gradients, model))
     }
 }
 
@@ -160,13 +206,14 @@ pub fn mosaic(tiles: Tensor<4>, rows: usize, columns: usize) -> Tensor<4> {
     ])
 }
 
-/// Share of clicks whose best cell, "not in this window" included, is the true one or a neighbour.
-pub fn hits(maps: &LocatorMaps, clicks: &[Click], stride_px: usize) -> f64 {
+/// Share of clicks whose best cell is the true one or a neighbour; "not in this window" is an answer, and a possible truth,
+/// only of maps that know absence.
+pub fn hits(maps: &LocatorMaps, clicks: &[Click], stride_px: usize, knows_absence: bool) -> f64 {
     let [_, height, width] = maps.heat.dims();
     let heat: Vec<f32> = maps.heat.clone().into_data().iter::<f32>().collect();
     let is_hit = |(logits, click): (&[f32], &Click)| {
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-        let best = best.filter(|(_, logit)| **logit > 0.0).map(|(cell, _)| cell);
+        let best = best.filter(|(_, logit)| **logit > 0.0 || !knows_absence).map(|(cell, _)| cell);
         match (best, click.target) {
             (None, None) => true,
             (Some(cell), Some(target)) => {
@@ -176,8 +223,9 @@ pub fn hits(maps: &LocatorMaps, clicks: &[Click], stride_px: usize) -> f64 {
             _ => false,
         }
     };
-    let hits = heat.chunks(height * width).zip(clicks).filter(|&pair| is_hit(pair)).count();
-    hits as f64 / clicks.len().max(1) as f64
+    let asked = heat.chunks(height * width).zip(clicks).filter(|(_, click)| knows_absence || click.target.is_some());
+    let hits: Vec<bool> = asked.map(is_hit).collect();
+    hits.iter().filter(|hit| **hit).count() as f64 / hits.len().max(1) as f64
 }
 
 fn scalar(value: Tensor<1>) -> f64 {

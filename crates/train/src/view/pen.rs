@@ -45,6 +45,19 @@ pub fn cross(picture: &mut Raster, [x, y]: [f64; 2], colour: Colour) {
     }
 }
 
+/// Lays a colour over an area [x0, y0, x1, y1], half transparent.
+pub fn wash(picture: &mut Raster, [x0, y0, x1, y1]: [f64; 4], colour: Colour) {
+    let (width, height) = (picture.width(), picture.height());
+    let span = |from: f64, to: f64, end: usize| from.max(0.0).round() as usize..(to.max(0.0).round() as usize).min(end);
+    for y in span(y0, y1, height) {
+        for x in span(x0, x1, width) {
+            let at = (y * width + x) * 3;
+            let pixel = picture.rgb_mut()[at..at + 3].iter_mut();
+            pixel.zip(colour).for_each(|(level, wanted)| *level = (*level / 2) + wanted / 2);
+        }
+    }
+}
+
 /// Lays a map of values 0 to 1 over a picture, red where it is high; each value covers a square of `cell_px`.
 pub fn heat(picture: &mut Raster, values: &[f32], columns: usize, cell_px: usize) {
     let width = picture.width();

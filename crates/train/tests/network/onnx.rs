@@ -150,6 +150,29 @@ fn the_locator_file_equals_the_network() {
 }
 
 #[test]
+fn weights_of_16_bits_make_half_the_file_and_nearly_the_same_features() {
+    let config = &configs()[2];
+    let model = network(config);
+    let files = |halved: bool| {
+        let [encoder, _] = graphs(&model, config, GmoeLowering::Sparse);
+        onnx::file(if halved { encoder.halved() } else { encoder }, &[]).unwrap()
+    };
+    let (whole, halved) = (files(false), files(true));
+    assert!(halved.len() < whole.len() * 6 / 10, "{} of {}", halved.len(), whole.len());
+    let (bytes, views) = images(2);
+    let features = |file: Vec<u8>| {
+        let image = NdTensor::from_data([2, 256, 256, 4], bytes.clone());
+        let view = NdTensor::from_data([2], views.clone());
+        run(&Model::load(file).unwrap(), vec![("image", image.into()), ("view", view.into())], &["features"]).remove(0)
+    };
+    let (exact, close) = (features(whole), features(halved));
+    let worst = exact.iter().zip(&close).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+    let largest = exact.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    println!("off by {worst:.1e}, values up to {largest:.1}");
+    assert!(worst > 0.0 && worst < 0.02 * largest, "off by {worst}, values up to {largest}");
+}
+
+#[test]
 fn the_custom_node_stands_where_experts_are_mixed() {
     let config = &configs()[2];
     let [encoder, _] = graphs(&network(config), config, GmoeLowering::Custom);

@@ -25,7 +25,7 @@ fn an_exported_package_passes_the_engines_conformance() {
     for config in [nano, paper] {
         let model = SmGeo::new(&config, &Device::flex()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let package = export(&model, &config, passport(), GmoeLowering::Sparse, folder.path()).unwrap();
+        let package = export(&model, &config, passport(), GmoeLowering::Sparse.into(), folder.path()).unwrap();
         let mut backend = RtenBackend::new(&package, &RtenConfig::default()).unwrap();
         let report = check(&mut backend, Tolerance::F32).unwrap();
         assert!(report.holds(), "{:?}: {report}", config.fusion);
@@ -37,7 +37,7 @@ fn a_tile_has_the_same_features_whatever_stands_beside_it() {
     let config = Config { embed: 16, heads: [1, 1, 2, 4], ..Config::nano() };
     let model = SmGeo::new(&config, &Device::flex()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let package = export(&model, &config, passport(), GmoeLowering::Sparse, folder.path()).unwrap();
+    let package = export(&model, &config, passport(), GmoeLowering::Sparse.into(), folder.path()).unwrap();
     let mut backend = RtenBackend::new(&package, &RtenConfig::default()).unwrap();
     let tile = |seed: usize| {
         let rgb: Vec<u8> = (0..256 * 256 * 3).map(|byte| ((byte * 31 + seed * 97) % 251) as u8).collect();
