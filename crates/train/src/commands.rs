@@ -19,6 +19,7 @@ use smgeo_train::eval::predictor::{Predictor, Weights};
 use smgeo_train::eval::report::evaluate;
 use smgeo_train::export::{self, Form, Passport};
 use smgeo_train::model::{Config, SmGeo};
+use smgeo_train::training::store::Provenance;
 use smgeo_train::training::{Plan, journal, run, store};
 use smgeo_train::view::{answer_sheet, contact_sheet, expert_sheet, plot as drawing};
 
@@ -128,12 +129,13 @@ pub fn export(run: &Path, out: &Path, name: &str, form: Form, reports: &[PathBuf
         metrics.insert(stem, toml::Value::try_from(&report["scores"])?);
     }
     let provenance = std::fs::read_to_string(run.join("provenance.json")).context("reading the run's provenance")?;
+    let provenance: Provenance = serde_json::from_str(&provenance).context("reading the run's provenance")?;
     let passport = Passport {
         name: name.to_owned(),
         gsd_m: 0.6,
         gsd_m_range: [0.45, 0.75],
         temperature: temperature as f32,
-        training: toml::Table::try_from(serde_json::from_str::<serde_json::Value>(&provenance)?)?,
+        training: toml::Table::try_from(&provenance)?,
         metrics,
     };
     let package = export::export(&model, &config, passport, form, out)?;

@@ -143,7 +143,10 @@ impl<'a> Run<'a> {
                 self.saved = Instant::now();
             }
         }
-        self.look_at_held_out()?;
+        let looked = training.evaluate_every > 0 && training.steps.is_multiple_of(training.evaluate_every);
+        if !looked {
+            self.look_at_held_out()?;
+        }
         self.store.save(&self.trainer)?;
         self.bar.finish();
         Ok(())

@@ -24,6 +24,7 @@ pub struct Provenance {
     /// SHA-256 of the training data.
     pub data_sha256: String,
     /// Revision of the source, if it was under git.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// Seed of the run.
     pub seed: u64,

@@ -23,7 +23,8 @@ pub fn dot(picture: &mut Raster, x: f64, y: f64, colour: Colour) {
 
 /// Draws a straight line one pixel wide.
 pub fn line(picture: &mut Raster, from: [f64; 2], to: [f64; 2], colour: Colour) {
-    let steps = (to[0] - from[0]).abs().max((to[1] - from[1]).abs()).ceil().clamp(1.0, 1e4) as usize;
+    // Two steps a pixel, so that rounding leaves no gap.
+    let steps = (2.0 * (to[0] - from[0]).abs().max((to[1] - from[1]).abs())).ceil().clamp(1.0, 1e4) as usize;
     for step in 0..=steps {
         let share = step as f64 / steps as f64;
         dot(picture, from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share, colour);
