@@ -15,10 +15,10 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --doc
 
-# The engine's tables in docs/benchmarks.md; PEERS="PYTHON REFERENCE" measures others beside it, see benches/peers/setup.sh.
+# The engine's tables in docs/benchmarks.md, then the runtime's own overhead; PEERS="PYTHON REFERENCE" measures others beside it, see benches/peers/setup.sh.
 bench: setup
 	./benches/tables.sh $(PEERS)
-	cargo bench --profile dev -p smgeo-runtime
+	cargo bench --profile dev --bench frame_path --bench latest --bench tiles
 
 build: setup
 	cargo build
