@@ -31,12 +31,13 @@ test-cuda-build:
 	./scripts/setup-cuda.sh
 	cargo test -p smgeo-gpu --test device_code -- --nocapture
 
-# Real engines for the RTX 4090, built without a GPU. Needs TensorRT-RTX, whose licence you accept by running
+# The plugin, and real engines for the RTX 4090, built without a GPU. The engines need TensorRT-RTX, whose licence you accept by running
 # scripts/setup-tensorrt-rtx.sh --accept-license once; without it the tests say that they were skipped.
 test-trt-build:
 	./scripts/setup-cuda.sh
 	./scripts/build-tensorrt.sh rtx
-	cargo test -p smgeo-gpu --test engine_build -- --nocapture
+	./scripts/build-tensorrt.sh enterprise
+	cargo test -p smgeo-gpu --test plugin --test engine_build -- --nocapture
 
 # On a machine with a GPU: every kernel against its reference, and its time. For another machine, carry target/gpu/carry there.
 test-gpu bench-gpu:

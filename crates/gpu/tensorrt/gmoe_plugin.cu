@@ -12,6 +12,7 @@
 #include "../kernels/gmoe_fc1.cuh"
 #include "../kernels/gmoe_fc2.cuh"
 #include "../kernels/gmoe_route.cuh"
+#include "../kernels/launch.cuh"
 
 namespace {
 
@@ -96,8 +97,9 @@ struct Kernels<__nv_bfloat16> {
     static constexpr auto combine = gmoe_combine_bf16;
 };
 
+// Launches the four kernels; empty, or what a launch was refused for.
 template <class T>
-cudaError_t launch(const Shape& s, void const* const* inputs, void* output, char* workspace, cudaStream_t stream) {
+std::string launch_all(const Shape& s, void const* const* inputs, void* output, char* workspace, cudaStream_t stream) {
     const Parts parts(s);
     int* order = reinterpret_cast<int*>(workspace + parts.order);
     int* place = reinterpret_cast<int*>(workspace + parts.place);
@@ -110,17 +112,24 @@ cudaError_t launch(const Shape& s, void const* const* inputs, void* output, char
     const unsigned rows = s.tiles();
     auto columns = [](int numbers) { return static_cast<unsigned>((numbers + 63) / 64); };
 
-    gmoe_route<<<1, smgeo::ROUTE_THREADS, 0, stream>>>(static_cast<const float*>(inputs[LOGITS]), order, place, gate,
-                                                       tiles, cells, experts, top_k, size, s.tiles());
-    Kernels<T>::fc1<<<dim3(columns(width), rows), smgeo::TILE_THREADS, 0, stream>>>(
-        operand(X), operand(WEIGHT1), operand(BIAS1), hidden, order, tiles, top_k, size, channels, width);
-    Kernels<T>::fc2<<<dim3(columns(channels), rows), smgeo::TILE_THREADS, 0, stream>>>(
-        hidden, operand(WEIGHT2), operand(BIAS2), gate, mixed, order, tiles, size, width, channels);
-    const int64_t packs = s.cells * s.size * s.channels / smgeo::PACK;
-    const unsigned blocks = (packs + smgeo::COMBINE_THREADS - 1) / smgeo::COMBINE_THREADS;
-    Kernels<T>::combine<<<blocks, smgeo::COMBINE_THREADS, 0, stream>>>(mixed, nullptr, static_cast<T*>(output), place,
-                                                                       cells, top_k, size, channels);
-    return cudaPeekAtLastError();
+    std::string problem =
+        smgeo::launch(gmoe_route, 1, smgeo::ROUTE_THREADS, stream, static_cast<const float*>(inputs[LOGITS]), order, place,
+                      gate, tiles, cells, experts, top_k, size, static_cast<int>(rows));
+    if (problem.empty()) {
+        problem = smgeo::launch(Kernels<T>::fc1, dim3(columns(width), rows), smgeo::TILE_THREADS, stream, operand(X),
+                                operand(WEIGHT1), operand(BIAS1), hidden, order, tiles, top_k, size, channels, width);
+    }
+    if (problem.empty()) {
+        problem = smgeo::launch(Kernels<T>::fc2, dim3(columns(channels), rows), smgeo::TILE_THREADS, stream, hidden,
+                                operand(WEIGHT2), operand(BIAS2), gate, mixed, order, tiles, size, width, channels);
+    }
+    if (problem.empty()) {
+        const int64_t packs = s.cells * s.size * s.channels / smgeo::PACK;
+        const unsigned blocks = (packs + smgeo::COMBINE_THREADS - 1) / smgeo::COMBINE_THREADS;
+        problem = smgeo::launch(Kernels<T>::combine, blocks, smgeo::COMBINE_THREADS, stream, mixed, nullptr,
+                                static_cast<T*>(output), place, cells, top_k, size, channels);
+    }
+    return problem;
 }
 
 class Gmoe : public IPluginV3, public IPluginV3OneCore, public IPluginV3OneBuild, public IPluginV3OneRuntime {
@@ -197,10 +206,10 @@ public:
         const Shape shape = Shape::of(now, top_k_);
         char* scratch = static_cast<char*>(workspace);
         const bool is_half = descriptions[X].type == DataType::kHALF;
-        const cudaError_t status = is_half ? launch<__half>(shape, inputs, outputs[0], scratch, stream)
-                                           : launch<__nv_bfloat16>(shape, inputs, outputs[0], scratch, stream);
-        if (status != cudaSuccess) complain(cudaGetErrorString(status));
-        return status == cudaSuccess ? 0 : -1;
+        const std::string problem = is_half ? launch_all<__half>(shape, inputs, outputs[0], scratch, stream)
+                                            : launch_all<__nv_bfloat16>(shape, inputs, outputs[0], scratch, stream);
+        if (!problem.empty()) complain(problem);
+        return problem.empty() ? 0 : -1;
     }
 
     IPluginV3* attachToContext(IPluginResourceContext*) noexcept override { return clone(); }

@@ -21,6 +21,7 @@
 
 struct dim3 {
     unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
 struct uchar4 {
     unsigned char x, y, z, w;
@@ -44,6 +45,9 @@ float exchange(float value, unsigned lane_mask);
 void copy_async(void* shared, const void* source, bool valid);
 void commit_copies();
 void wait_copies(int pending);
+
+// Runs a kernel over a grid; false if threads of a block parted at a barrier or left copies behind.
+bool run(void (*kernel)(void*), void* arguments, dim3 grid, unsigned threads, bool backwards);
 
 }  // namespace emulation
 

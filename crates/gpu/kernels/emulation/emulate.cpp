@@ -185,27 +185,31 @@ void wait_copies(int pending) {
     }
 }
 
+bool run(void (*kernel)(void*), void* arguments, dim3 grid, unsigned threads, bool backwards) {
+    block.kernel = kernel;
+    block.arguments = arguments;
+    make_fibers(threads);
+    std::vector<size_t> order(threads);
+    for (size_t i = 0; i < threads; ++i) order[i] = backwards ? threads - 1 - i : i;
+    blockDim = dim3(threads);
+    gridDim = grid;
+    const size_t blocks = static_cast<size_t>(grid.x) * grid.y * grid.z;
+    for (size_t i = 0; i < blocks; ++i) {
+        const size_t at = backwards ? blocks - 1 - i : i;
+        blockIdx = {static_cast<unsigned>(at % grid.x), static_cast<unsigned>(at / grid.x % grid.y),
+                    static_cast<unsigned>(at / grid.x / grid.y)};
+        if (!run_block(order)) return false;
+    }
+    return true;
+}
+
 }  // namespace emulation
 
-// Runs a kernel over a grid; `backwards` lets threads and blocks run in falling order. Returns 0; 1 if there is no such
+// Runs a kernel by its name over a grid; `backwards` lets threads and blocks run in falling order. Returns 0; 1 if there is no such
 // kernel; 2 if threads of a block parted at a barrier or left copies behind.
 extern "C" int smgeo_emulate(const char* name, const unsigned* grid, unsigned threads, void** arguments, int backwards) {
     const Named* found = std::find_if(std::begin(KERNELS), std::end(KERNELS),
                                       [name](const Named& kernel) { return std::strcmp(kernel.name, name) == 0; });
     if (found == std::end(KERNELS)) return 1;
-    block.kernel = found->run;
-    block.arguments = arguments;
-    make_fibers(threads);
-    std::vector<size_t> order(threads);
-    for (size_t i = 0; i < threads; ++i) order[i] = backwards ? threads - 1 - i : i;
-    blockDim = {threads, 1, 1};
-    gridDim = {grid[0], grid[1], grid[2]};
-    const size_t blocks = static_cast<size_t>(grid[0]) * grid[1] * grid[2];
-    for (size_t i = 0; i < blocks; ++i) {
-        const size_t at = backwards ? blocks - 1 - i : i;
-        blockIdx = {static_cast<unsigned>(at % grid[0]), static_cast<unsigned>(at / grid[0] % grid[1]),
-                    static_cast<unsigned>(at / grid[0] / grid[1])};
-        if (!run_block(order)) return 2;
-    }
-    return 0;
+    return emulation::run(found->run, arguments, dim3(grid[0], grid[1], grid[2]), threads, backwards != 0) ? 0 : 2;
 }
