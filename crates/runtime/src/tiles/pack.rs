@@ -14,8 +14,8 @@ use super::{EncodedTile, MbTilesWriter, TileError, TileSource, decode};
 
 /// The most tiles of one pack: 1000 x 1000 tiles are 77 km square at zoom 19.
 const TILES_MAX: u64 = 1_000_000;
-/// An area that ends on the border of a tile, to within this (0.1 mm), does not touch the next one.
-const EDGE_DEG: f64 = 1e-9;
+/// An area that ends on the border of a tile, to within this (0.1 m), does not touch the next one: stores round their bounds.
+const EDGE_DEG: f64 = 1e-6;
 /// Tiles written in one transaction: what is lost when the power goes.
 const BATCH: usize = 64;
 
