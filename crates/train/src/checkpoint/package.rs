@@ -83,7 +83,7 @@ impl Constants {
             }
             "locator.gate_scale" => Some(self.get(name)?.mapped(shape, |scale| scale.ln())),
             "locator.gate_bias" => Some(self.get(name)?.mapped(shape, |bias| bias)),
-            _ => Some(self.get(name)?.clone().transposed()),
+            _ => self.get(name)?.clone().transposed().shaped(shape),
         }
     }
 
@@ -150,6 +150,11 @@ impl Weight {
         let length: usize = shape.iter().product();
         let index = index.min(rows.saturating_sub(1));
         Some(Weight::new(shape, self.values.get(index * length..(index + 1) * length)?.to_vec()))
+    }
+
+    /// The same values in another shape: layers that act on planes are emitted with axes of one.
+    fn shaped(self, shape: &[usize]) -> Option<Weight> {
+        (shape.iter().product::<usize>() == self.values.len()).then(|| Weight::new(shape, self.values))
     }
 
     fn mapped(&self, shape: &[usize], change: impl Fn(f32) -> f32) -> Weight {
