@@ -63,16 +63,16 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            score_min: 0.15,
+            score_min: 0.25,
             click_widening: 2.0,
             confirmations_min: 3,
             locked_ce90_m_max: 25.0,
             locked_age_s_max: 2.0,
             coasting_s: 10.0,
-            correlation_s: 1.0,
+            correlation_s: 4.0,
             creep_m2_s: 0.02,
             drift_mps: 0.5,
-            map_sigma_m: 0.5,
+            map_sigma_m: 1.0,
             publish_interval_s_max: 0.5,
         }
     }
