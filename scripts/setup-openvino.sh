@@ -23,5 +23,6 @@ if [ ! -e "$libs/libopenvino_c.so" ]; then
     ln -sf "$(basename "$(ls "$libs/$name".so.*)")" "$libs/$name.so"
   done
 fi
-echo "OpenVINO $VERSION is in $libs; let smgeo find it with:"
-echo "  export LD_LIBRARY_PATH=$libs\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+echo "OpenVINO $VERSION is in $libs"
+[ "$folder" = "$HOME/.local/lib/smgeo-openvino" ] ||
+  echo "let smgeo find it there with openvino_folder = \"$libs\" in the configuration's [engine]"
