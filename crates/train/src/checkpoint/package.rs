@@ -10,6 +10,7 @@ use std::path::Path;
 use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
 use smgeo_engine::package::{ENCODER, LOCATOR};
 
+use super::weights::half;
 use super::{CheckpointError, Parameter, Weight, Weights};
 use crate::model::{Config, View, bias_rows, normalisation};
 
@@ -185,6 +186,7 @@ fn named(constant: &TensorProto) -> Option<(String, Weight)> {
     let bytes = constant.raw_data.as_ref()?.borrow();
     let values: Vec<f32> = match constant.data_type? {
         DataType::FLOAT => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        DataType::FLOAT16 => bytes.chunks_exact(2).map(|b| half(u16::from_le_bytes([b[0], b[1]]))).collect(),
         _ => return None,
     };
     (values.len() == shape.iter().product::<usize>()).then(|| (name.to_owned(), Weight::new(shape, values)))
@@ -196,11 +198,11 @@ mod tests {
 
     use super::*;
     use crate::checkpoint::{parameters, weights_of};
-    use crate::export::{Passport, export};
+    use crate::export::{Form, Passport, Precision, export};
     use crate::model::SmGeo;
     use crate::onnx::GmoeLowering;
 
-    fn exported(config: &Config, folder: &Path) -> SmGeo {
+    fn exported(config: &Config, precision: Precision, folder: &Path) -> SmGeo {
         let model = SmGeo::new(config, &Device::default()).unwrap();
         let passport = Passport {
             name: "test".into(),
@@ -210,16 +212,23 @@ mod tests {
             training: Default::default(),
             metrics: Default::default(),
         };
-        export(&model, config, passport, GmoeLowering::Sparse, folder).unwrap();
+        let form = Form { lowering: GmoeLowering::Sparse, precision };
+        export(&model, config, passport, form, folder).unwrap();
         model
     }
 
     #[test]
     fn an_exported_package_gives_the_weights_it_was_made_of() {
+        check(Precision::F32, 1e-5);
+        check(Precision::F16, 2e-3);
+    }
+
+    #[track_caller]
+    fn check(precision: Precision, tolerance: f32) {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::nano();
         config.moe.experts = 3;
-        let model = exported(&config, folder.path());
+        let model = exported(&config, precision, folder.path());
         let read = package(folder.path(), &config, &parameters(&model)).unwrap();
         let whole = weights_of(&model);
         assert_eq!(read.0.keys().collect::<Vec<_>>(), whole.0.keys().collect::<Vec<_>>());
@@ -229,7 +238,7 @@ mod tests {
             // Shares are logits: only their differences count.
             let level = if name == "locator.shares" { found.values[0] - weight.values[0] } else { 0.0 };
             for (found, value) in found.values.iter().zip(&weight.values) {
-                assert!((found - level - value).abs() < 1e-5 * (1.0 + value.abs()), "{name}: {found} for {value}");
+                assert!((found - level - value).abs() < tolerance * (1.0 + value.abs()), "{name}: {found} for {value}");
             }
         }
     }
@@ -237,7 +246,7 @@ mod tests {
     #[test]
     fn a_package_of_another_network_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
-        exported(&Config::nano(), folder.path());
+        exported(&Config::nano(), Precision::F32, folder.path());
         let deeper = Config { depths: [2, 2, 6, 2], ..Config::nano() };
         let wanted = parameters(&SmGeo::new(&deeper, &Device::default()).unwrap());
         let error = package(folder.path(), &deeper, &wanted).unwrap_err().to_string();
