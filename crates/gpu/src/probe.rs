@@ -64,7 +64,7 @@ fn open() -> Result<Library, GpuError> {
         }
     }
     Err(GpuError::LibraryMissing {
-        library: "the NVIDIA driver (libcuda.so.1)",
+        library: "libcuda.so.1 of the NVIDIA driver",
         remedy: "install the driver of your GPU, or choose another backend",
         source: last.map_or_else(|| "no name was tried".into(), Into::into),
     })

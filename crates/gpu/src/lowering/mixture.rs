@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 
 use rten_onnx::onnx::{DataType, NodeProto, TensorProto};
+use sha2::{Digest, Sha256};
 
 use super::graph::{Model, dims_of, floats_of, integer, integers_of, node};
 use super::{Mixtures, refused};
@@ -36,8 +37,9 @@ struct Expert([String; 4]);
 /// Rewrites every mixture; gives how many there were.
 pub fn rewrite(model: &mut Model, mixtures: Mixtures) -> Result<usize, GpuError> {
     let found = find(model)?;
+    let mut stacks = HashMap::new();
     for mixture in &found {
-        let weights = stack(model, &mixture.experts)?;
+        let weights = stack(model, &mixture.experts, &mut stacks)?;
         let nodes = match mixtures {
             Mixtures::Plugin => plugin(model, mixture, &weights),
             Mixtures::Gathered => gathered(model, mixture, &weights),
@@ -133,8 +135,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Names of W1 `[E, C, H]`, b1 `[E, H]`, W2 `[E, H, C]`, b2 `[E, C]`, stacked from the experts' own.
-fn stack(model: &mut Model, experts: &[Expert]) -> Result<[String; 4], GpuError> {
+/// Names of W1 `[E, C, H]`, b1 `[E, H]`, W2 `[E, H, C]`, b2 `[E, C]`, stacked from the experts' own. The blocks of a stage
+/// share a pool, of which the exporter wrote a copy for each: `stacks` knows what is there already.
+fn stack(
+    model: &mut Model,
+    experts: &[Expert],
+    stacks: &mut HashMap<Vec<u8>, String>,
+) -> Result<[String; 4], GpuError> {
     let mut names = [const { String::new() }; 4];
     for (part, name) in names.iter_mut().enumerate() {
         let constants = model.constants();
@@ -153,8 +160,12 @@ fn stack(model: &mut Model, experts: &[Expert]) -> Result<[String; 4], GpuError>
         if bytes.len() != 4 * dims.iter().product::<usize>() {
             return Err(refused("the experts of a mixture differ in their shapes".into()));
         }
-        *name =
-            model.constant(["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"][part], DataType::FLOAT, &dims, bytes);
+        let digest = [Sha256::digest(format!("{dims:?}")), Sha256::digest(&bytes)].concat();
+        if !stacks.contains_key(&digest) {
+            let stem = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"][part];
+            stacks.insert(digest.clone(), model.constant(stem, DataType::FLOAT, &dims, bytes));
+        }
+        name.clone_from(&stacks[&digest]);
     }
     Ok(names)
 }
