@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         training: toml::Table::new(),
         metrics: toml::Table::new(),
     };
-    let package = export(&model, &config, passport, lowering, Path::new(folder))?;
+    let package = export(&model, &config, passport, lowering.into(), Path::new(folder))?;
     println!("package {} in {folder}", package.hash().short());
     Ok(())
 }
