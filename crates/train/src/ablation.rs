@@ -1,5 +1,5 @@
 //! The paper's ablations as variants of one plan: number of experts (table II), experts a cell is sent to (table III), which
-//! blocks are mixtures (table IV), and the weights of the loss (figure 14).
+//! blocks are mixtures (table IV), and the weights of the loss (after its figure 14).
 
 use std::fmt::Write;
 
@@ -16,7 +16,7 @@ pub enum Study {
     TopK,
     /// Table IV: no, odd, even or all blocks of stages 1 to 3.
     Placement,
-    /// Figure 14: the parts of the loss, halved and doubled one by one, and no entropy term.
+    /// Weights of the loss: its parts, halved and doubled one by one, and no entropy term.
     LossWeights,
 }
 
@@ -49,7 +49,7 @@ impl Study {
             Self::Experts => "Table II: number of experts",
             Self::TopK => "Table III: experts a cell is sent to",
             Self::Placement => "Table IV: blocks that are mixtures (stages 1 to 3)",
-            Self::LossWeights => "Figure 14: weights of the loss",
+            Self::LossWeights => "Weights of the loss",
         }
     }
 
@@ -97,10 +97,13 @@ fn placements(config: &Config) -> [(&'static str, [Vec<usize>; 4]); 4] {
     ]
 }
 
+/// Scales one part of a plan's loss by a factor.
+type Scale = fn(&mut Plan, f64);
+
 /// The plan as it is, and with each part of the loss (of either locator) halved and doubled.
 fn weighted(plan: &Plan) -> Vec<Variant> {
     let mut variants = vec![Variant { name: "as planned".to_owned(), plan: plan.clone() }];
-    let parts: [(&str, fn(&mut Plan, f64)); 3] = [
+    let parts: [(&str, Scale); 3] = [
         ("place", |plan, factor| {
             plan.loss.place *= factor;
             plan.paper_loss.heat *= factor;

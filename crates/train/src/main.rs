@@ -145,7 +145,7 @@ enum Command {
         #[arg(long, default_value_t = 12)]
         count: usize,
     },
-    /// Trains and measures the variants of the paper's tables II, III, IV and figure 14 along a plan, and prints the tables.
+    /// Trains and measures the variants of the paper's tables II, III and IV, and weights of the loss, along a plan, and prints the tables.
     /// What is done already in the folder is not done again.
     Ablate {
         /// The plan that the variants differ from, a TOML file.
@@ -202,7 +202,7 @@ enum StudyName {
     TopK,
     /// Table IV.
     Placement,
-    /// Figure 14.
+    /// Weights of the loss.
     LossWeights,
 }
 

@@ -111,7 +111,7 @@ impl Relief {
             .find_map(|up_px| {
                 let ground_px = place(up_px);
                 let top_px = self.up_px(ground_px);
-                (top_px > 0.0 && top_px >= up_px).then(|| Met { ground_px, wall: top_px > up_px + 1.5 * fall_px })
+                (top_px > 0.0 && top_px >= up_px).then_some(Met { ground_px, wall: top_px > up_px + 1.5 * fall_px })
             })
             .or_else(|| Some(Met { ground_px: place(0.0), wall: false }))
     }
@@ -133,7 +133,7 @@ impl Relief {
         let [x, y] = place;
         self.raise([x - radius_px, y - radius_px, x + radius_px, y + radius_px], |at| {
             let share = ((at[0] - x).powi(2) + (at[1] - y).powi(2)) / radius_px.powi(2);
-            (share < 1.0).then(|| height_px * (1.0 - 0.6 * share))
+            (share < 1.0).then_some(height_px * (1.0 - 0.6 * share))
         });
     }
 

@@ -46,7 +46,7 @@ pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
 /// What a run is trained on and looks at.
 enum Data {
     Grounds(Library),
-    Pairs { trained: PairSampler, held_out: Option<PairSampler> },
+    Pairs { trained: Box<PairSampler>, held_out: Option<Box<PairSampler>> },
 }
 
 impl Data {
@@ -58,7 +58,7 @@ impl Data {
         if data.naip.is_some() || data.dubai.is_some() || data.towns.is_some() {
             bail!("data.pairs stands alone: leave out naip, dubai and towns, or pairs");
         }
-        let open = |folders: &[std::path::PathBuf], seed| PairSampler::open(folders, &plan.recipe, seed);
+        let open = |folders: &[std::path::PathBuf], seed| PairSampler::open(folders, &plan.recipe, seed).map(Box::new);
         let held_out = (!data.pairs_held_out.is_empty()).then(|| open(&data.pairs_held_out, Look::SEED));
         Ok(Self::Pairs { trained: open(&data.pairs, plan.training.seed)?, held_out: held_out.transpose()? })
     }
@@ -76,7 +76,7 @@ impl Data {
                 let trained = Arc::clone(&library.trained);
                 Source::Grounds(Sampler::new(trained, plan.recipe.clone(), plan.training.seed)?)
             }
-            Self::Pairs { trained, .. } => Source::Pairs(trained.clone()),
+            Self::Pairs { trained, .. } => Source::Pairs((**trained).clone()),
         })
     }
 
@@ -84,7 +84,7 @@ impl Data {
         let count = plan.training.evaluate_batches;
         Ok(match self {
             Self::Grounds(library) => Look::new(&library.held_out, &plan.recipe, count, stride_px)?,
-            Self::Pairs { held_out, .. } => Look::at_pairs(held_out.as_ref(), count, stride_px)?,
+            Self::Pairs { held_out, .. } => Look::at_pairs(held_out.as_deref(), count, stride_px)?,
         })
     }
 }

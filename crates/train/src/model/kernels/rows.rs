@@ -22,7 +22,7 @@ pub fn joined<const N: usize>(parts: Vec<[Vec<f32>; N]>) -> [Vec<f32>; N] {
         }
         sums
     };
-    parts.into_iter().reduce(add).unwrap_or_else(|| [const { Vec::new() }; N])
+    parts.into_iter().reduce(add).unwrap_or([const { Vec::new() }; N])
 }
 
 /// Zeros for the output and, row by row, what `fill` makes of them; `fill` gets the first row of its block.
