@@ -18,6 +18,9 @@ const FPS: u32 = 25;
 const BITRATE_KBPS: u32 = 6_000;
 const HFOV_DEG: f64 = 62.0;
 
+/// Towns from this seed on are never trained on: the first flight shows one that no network has seen.
+const TOWNS_UNSEEN: u64 = 1_000_000;
+
 /// Is a town, a day, and a flight over it that begins again after a period.
 #[derive(Clone)]
 pub struct FlightPlan {
@@ -34,12 +37,12 @@ pub struct FlightPlan {
 }
 
 impl FlightPlan {
-    /// Draws town, day and flight from a seed.
+    /// Draws a town that was never trained on, a day and a flight from a seed.
     pub fn new(seed: u64, period_s: f64) -> anyhow::Result<Self> {
         if !(20.0..=3_600.0).contains(&period_s) {
             bail!("--period-s is {period_s}; it must be from 20 to 3600");
         }
-        let town = Town::from_seed(seed);
+        let town = Town::from_seed(TOWNS_UNSEEN.wrapping_add(seed));
         let day = Day::new(&town, Date::from_seed(seed.wrapping_mul(2) + 1));
         let flight = Arc::new(Flight::new(&town, seed, period_s));
         let sensor = Sensor::new(seed, SensorSigma::default(), super::TELEMETRY_HZ);
