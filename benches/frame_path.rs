@@ -256,7 +256,9 @@ fn frame_path(criterion: &mut Criterion) {
         path.fly(0);
         path.click(targets);
         // Until every tile of the windows is encoded the questions wait, and the tracks say so.
-        (0..50).for_each(|_| drop(path.fly(targets)));
+        for _ in 0..50 {
+            path.fly(targets);
+        }
         criterion.bench_function(&format!("frame to track, {targets} targets"), |bench| {
             bench.iter_custom(|rounds| (0..rounds).map(|_| path.fly(targets)).sum());
         });
