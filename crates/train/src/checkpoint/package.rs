@@ -203,7 +203,9 @@ mod tests {
     use crate::onnx::GmoeLowering;
 
     fn exported(config: &Config, precision: Precision, folder: &Path) -> SmGeo {
-        let model = SmGeo::new(config, &Device::default()).unwrap();
+        let device = Device::default();
+        device.seed(1);
+        let model = SmGeo::new(config, &device).unwrap();
         let passport = Passport {
             name: "test".into(),
             gsd_m: 0.6,
@@ -220,7 +222,8 @@ mod tests {
     #[test]
     fn an_exported_package_gives_the_weights_it_was_made_of() {
         check(Precision::F32, 1e-5);
-        check(Precision::F16, 2e-3);
+        // A bias is taken apart from 64 rounded weights: their errors add up.
+        check(Precision::F16, 6e-3);
     }
 
     #[track_caller]
