@@ -41,8 +41,31 @@ pub struct Report {
     pub stale_fixes: u64,
     /// Locked positions more than 30 m off.
     pub gross_fixes: u64,
+    /// The same, target by target, in the order they were clicked.
+    pub targets: Vec<TargetReport>,
     /// Largest resident memory of the process that runs the daemon (and keeps the score), MB.
     pub rss_mb_max: Option<f64>,
+}
+
+/// Is what was measured of one target while it was locked.
+#[derive(Debug, Serialize)]
+pub struct TargetReport {
+    /// What it truly is.
+    pub kind: String,
+    /// How high it truly stands over the ground, metres.
+    pub height_m: f64,
+    /// Tracks published of it.
+    pub published: u64,
+    /// Confirmations by the network.
+    pub fixes: u64,
+    /// Locked positions against the truth, metres.
+    pub error_m: Option<Quantiles>,
+    /// The ray alone against the truth, for the same tracks, metres.
+    pub error_ray_only_m: Option<Quantiles>,
+    /// The published CE90 of the same tracks, metres.
+    pub ce90_m: Option<Quantiles>,
+    /// Locked positions whose error is within the published CE90.
+    pub within_ce90: Option<f64>,
 }
 
 /// Are order statistics.

@@ -83,6 +83,8 @@ pub enum FirstOrder {
 /// Derivatives of the meeting point (north, east) by yaw, pitch, roll, north, east, up of the camera, pixel x, pixel y,
 /// ground height.
 pub type GroundJacobian = SMatrix<f64, 2, 9>;
+/// The column of the ground's height.
+const GROUND_HEIGHT: usize = 8;
 
 /// A pixel's place on the ground with its covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,6 +95,9 @@ pub struct RayGround {
     pub range_m: f64,
     /// Of the place, north and east; widened where the ray grazes.
     pub covariance: Covariance2,
+    /// How far the ray passes, north and east, before it comes down by a metre: of what stands `h` metres over the ground, the
+    /// seen point lies `-h * overshoot` from the meeting point.
+    pub overshoot_ne: Vector2<f64>,
     /// Whether the covariance is the plain first order.
     pub first_order: FirstOrder,
 }
@@ -112,6 +117,7 @@ impl RayGround {
         Some(RayGround {
             point_enu: point.enu_m,
             range_m: point.range_m,
+            overshoot_ne: -jacobian.column(GROUND_HEIGHT),
             covariance: added.map_or(Some(plain), |more| Some(plain + Covariance2::from_matrix(more).ok()?))?,
             first_order: if added.is_none() { FirstOrder::Sound } else { FirstOrder::Grazing },
         })

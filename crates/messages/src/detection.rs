@@ -57,8 +57,10 @@ pub enum Outcome {
 pub struct Found {
     /// The object's centre.
     pub at: LatLon,
-    /// The covariance of the centre, north and east, m².
+    /// The covariance of the centre, north and east, m²: what another answer would draw anew.
     pub covariance: Covariance2,
+    /// The covariance of what all answers about this object have in common, north and east, m².
+    pub shared: Covariance2,
     /// The box on the map: west, south, east, north, degrees.
     pub bounds_deg: [f64; 4],
     /// The probability of the mode the centre was taken from, 0 to 1.

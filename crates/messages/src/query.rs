@@ -6,18 +6,20 @@ use std::time::Duration;
 use nalgebra::Vector2;
 use smgeo_engine::EncoderImage;
 use smgeo_flow::Stamp;
-use smgeo_geo::{self as geo, Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, Pose, PoseSigma, TileWindow};
+use smgeo_geo::{
+    self as geo, Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, Pose, PoseSigma, RaySpread, TileWindow,
+};
 
 use crate::frame::FrameId;
 use crate::prompt::TargetId;
 
 /// Is where the ray through the click meets the ground, before the network has said anything.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct RayFix {
     /// The point on the terrain.
     pub at: LatLon,
-    /// Its covariance, north and east, m².
-    pub covariance: Covariance2,
+    /// How uncertain that is, and how much further off the object can be, whose height nobody knows.
+    pub spread: RaySpread,
     /// The slant range, metres.
     pub range_m: f64,
 }
@@ -26,14 +28,24 @@ pub struct RayFix {
 const DISAGREEMENT_MAX: f64 = 9.21;
 
 impl RayFix {
-    /// Says whether a place, known to `covariance`, lies further from the ray than both can explain, the ray's standard
-    /// deviation taken `widening` times as large as it says. One of the two is wrong then, and nobody can say which.
+    /// Says whether a place, known to `covariance`, lies further from the ray than both can explain, whatever height the
+    /// object has, the ray's standard deviation taken `widening` times as large as it says. One of the two is wrong then,
+    /// and nobody can say which.
     pub fn disagrees(&self, at: LatLon, covariance: Covariance2, widening: f64) -> bool {
+        let squared = self.spread.missed_squared(self.offset_ne_m(at), covariance, widening);
+        squared.is_none_or(|squared| squared > DISAGREEMENT_MAX)
+    }
+
+    /// Says how high over the ground the clicked point of an object at `at`, known to `covariance`, is, and the standard
+    /// deviation of that, metres.
+    pub fn height_m(&self, at: LatLon, covariance: Covariance2) -> (f64, f64) {
+        self.spread.height(self.offset_ne_m(at), covariance)
+    }
+
+    fn offset_ne_m(&self, at: LatLon) -> Vector2<f64> {
         let level = |at: LatLon| Geodetic { at, height: Altitude::from_m(0.0) };
         let apart = LocalFrame::new(level(self.at)).enu_from(level(at));
-        let spread = self.covariance.scaled(widening * widening).and_then(|widened| widened.plus(covariance));
-        let squared = spread.ok().and_then(|spread| spread.mahalanobis_squared(Vector2::new(apart.y, apart.x)));
-        squared.is_none_or(|squared| squared > DISAGREEMENT_MAX)
+        Vector2::new(apart.y, apart.x)
     }
 }
 
@@ -100,7 +112,9 @@ mod tests {
     fn a_place_beyond_what_ray_and_answer_explain_disagrees() {
         let at = LatLon::new(47.0, 8.0).unwrap();
         let east_m = |metres: f64| LatLon::new(47.0, 8.0 + metres / 75_900.0).unwrap();
-        let ray = RayFix { at, covariance: Covariance2::new(25.0, 0.0, 100.0).unwrap(), range_m: 200.0 };
+        let covariance = Covariance2::new(25.0, 0.0, 100.0).unwrap();
+        let spread = RaySpread { covariance, overshoot_ne: Vector2::new(0.0, 1.0), height_mean_m: 0.0 };
+        let ray = RayFix { at, spread, range_m: 200.0 };
         let sharp = Covariance2::isotropic(2.0).unwrap();
         // Twice 10 m east and 2 m of the answer, times the square root of 9.21: 61 m.
         for (place, disagrees) in [(east_m(5.0), false), (east_m(55.0), false), (east_m(67.0), true)] {

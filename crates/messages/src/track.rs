@@ -9,6 +9,7 @@ use smgeo_geo::{self as geo, Covariance2, LatLon, Pixel};
 use crate::detection::Provenance;
 use crate::frame::FrameId;
 use crate::prompt::TargetId;
+use crate::query::RayFix;
 
 /// Says how far a track is to be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -59,7 +60,7 @@ pub struct Track {
     /// The target's pixel in that frame, when it is in sight.
     pub pixel: Option<Pixel<geo::Frame>>,
     /// The ray's own answer in that frame, for comparison.
-    pub ray: Option<(LatLon, Covariance2)>,
+    pub ray: Option<RayFix>,
     /// The age of the newest confirmation by the network, at `captured`.
     pub confirmation_age: Option<Duration>,
     /// The age of the telemetry at `captured`.

@@ -121,7 +121,8 @@ pub struct RayV1 {
     pub lat_deg: f64,
     /// Longitude, degrees, WGS84.
     pub lon_deg: f64,
-    /// The radius that holds the true position with 90 %, metres, by the telemetry's stated accuracies.
+    /// The radius that holds the true position with 90 %, metres, by the telemetry's stated accuracies and for an object whose
+    /// height is not known.
     pub ce90_m: f64,
 }
 
@@ -172,10 +173,10 @@ impl TrackV1 {
             telemetry_age_ms: track.telemetry_age.map(|age| age.as_secs_f64() * 1e3),
             fixes: track.fixes,
             pixel: track.pixel.map(|pixel| [pixel.x, pixel.y]),
-            ray: track.ray.as_ref().map(|(at, covariance)| RayV1 {
-                lat_deg: at.lat_deg(),
-                lon_deg: at.lon_deg(),
-                ce90_m: covariance.circular_error_m(0.9),
+            ray: track.ray.and_then(|ray| {
+                let covariance = ray.spread.of_object().ok()?;
+                let (lat_deg, lon_deg) = (ray.at.lat_deg(), ray.at.lon_deg());
+                Some(RayV1 { lat_deg, lon_deg, ce90_m: covariance.circular_error_m(0.9) })
             }),
             provenance: track.provenance.as_deref().map(|provenance| ProvenanceV1 {
                 imagery: provenance.imagery.clone(),

@@ -18,7 +18,7 @@ use smgeo_engine::EncoderImage;
 use smgeo_engine::rectify::{Picture, Pyramid};
 use smgeo_flow::latest::{Put, Take};
 use smgeo_flow::{Fault, SharedClock, Stage};
-use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, SightSigma, TileId};
+use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, RaySpread, SightSigma, TileId};
 use smgeo_messages::{
     Followed, FollowedTarget, Frame, PoseUsed, Prompt, Query, QueryBatch, RayFix, SharedFrame, Sight, Telemetry, Track,
 };
@@ -86,6 +86,7 @@ struct Scene {
     at: PoseAt,
     used: PoseUsed,
     ground: Arc<Ground>,
+    object_height_m: f64,
 }
 
 impl Assemble {
@@ -170,7 +171,7 @@ impl Assemble {
         let told = self.poses.field_of_view_at(frame.captured).map(|told| told.horizontal_rad);
         let camera = self.lens.camera(frame.width_px, frame.height_px, told);
         let used = PoseUsed { pose: at.pose, sigma: at.sigma, telemetry_age: at.age };
-        Ok(Scene { camera, at, used, ground })
+        Ok(Scene { camera, at, used, ground, object_height_m: self.config.object_height_m })
     }
 
     fn query(
@@ -256,7 +257,12 @@ impl Scene {
         let sigma = SightSigma { pose: self.used.sigma, pixel_px: sigma_px, terrain_m: self.ground.sigma_m };
         let ground = RayGround::cast(&sight, &sigma, &*self.ground.terrain)?;
         let at = self.ground.frame.geodetic_from(ground.point_enu).ok()?.at;
-        let fix = RayFix { at, covariance: ground.covariance, range_m: ground.range_m };
+        let spread = RaySpread {
+            covariance: ground.covariance,
+            overshoot_ne: ground.overshoot_ne,
+            height_mean_m: self.object_height_m,
+        };
+        let fix = RayFix { at, spread, range_m: ground.range_m };
         Some((ground, fix))
     }
 

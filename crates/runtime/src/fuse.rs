@@ -42,6 +42,9 @@ pub struct Config {
     pub click_widening: f64,
     /// Confirmations before a track counts as locked.
     pub confirmations_min: u32,
+    /// A track is locked only while its place is at least this probable, averaged over `correlation_s`: CE90 speaks of nine cases in
+    /// ten, so a look-alike elsewhere may not be one in ten.
+    pub locked_probability_min: f64,
     /// A track is locked only while its CE90 is at most this, metres.
     pub locked_ce90_m_max: f64,
     /// A track is locked only while its last confirmation is at most this old, seconds.
@@ -66,6 +69,7 @@ impl Default for Config {
             score_min: 0.25,
             click_widening: 2.0,
             confirmations_min: 3,
+            locked_probability_min: 0.9,
             locked_ce90_m_max: 25.0,
             locked_age_s_max: 2.0,
             coasting_s: 10.0,
@@ -104,8 +108,12 @@ impl Config {
                 return Err(format!("{key} is {value}; it must be 0 or more"));
             }
         }
-        if !(0.0..=1.0).contains(&self.score_min) {
-            return Err(format!("fuse.score_min is {}; it must be from 0 to 1", self.score_min));
+        let probabilities =
+            [("fuse.score_min", self.score_min), ("fuse.locked_probability_min", self.locked_probability_min)];
+        for (key, value) in probabilities {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(format!("{key} is {value}; it must be from 0 to 1"));
+            }
         }
         if self.coasting_s < self.locked_age_s_max {
             return Err(
@@ -269,14 +277,19 @@ impl Target {
         self.pixel = Some(detection.pixel);
         self.telemetry_age = detection.telemetry_age;
         if self.clicked.is_none() {
-            self.clicked.clone_from(&detection.ray);
+            self.clicked = detection.ray;
         }
         self.ray = detection.ray;
         self.provenance = Some(detection.provenance);
         self.reason = match detection.outcome {
             Outcome::NotFound(reason) => Some(reason),
             Outcome::NoMap { .. } => Some("the map has no tiles there"),
-            Outcome::Found(found) if found.score < config.score_min => Some("no clear match on the map"),
+            Outcome::Found(found) if found.score < config.score_min => {
+                if let Some(hypothesis) = &mut self.hypothesis {
+                    hypothesis.average(config, found.score, self.captured);
+                }
+                Some("no clear match on the map")
+            }
             Outcome::Found(found) => self.confirm(config, &found),
         };
     }
@@ -323,7 +336,7 @@ impl Target {
         let state = self.state(config, now, mapped.as_ref(), confirmation_age);
         let estimate = match state {
             TrackState::Locked | TrackState::Coasting => mapped,
-            TrackState::Searching => self.ray.as_ref().map(by_ray),
+            TrackState::Searching => self.ray.as_ref().and_then(by_ray),
             TrackState::Lost => None,
         };
         Track {
@@ -331,17 +344,30 @@ impl Target {
             revision: self.prompt.revision,
             label: self.prompt.label.clone(),
             state,
-            reason: if state == TrackState::Locked { None } else { self.reason.or(Some("unconfirmed")) },
+            reason: self.reason(config, state),
             frame: self.frame,
             captured: self.captured,
             published: now,
             estimate,
             pixel: self.pixel,
-            ray: self.ray.as_ref().map(|ray| (ray.at, ray.covariance)),
+            ray: self.ray,
             confirmation_age: self.hypothesis.as_ref().map(|hypothesis| self.captured.since(hypothesis.confirmed)),
             telemetry_age: self.telemetry_age,
             fixes: self.fixes,
             provenance: self.provenance.clone(),
+        }
+    }
+
+    /// Says why it is not locked.
+    fn reason(&self, config: &Config, state: TrackState) -> Option<&'static str> {
+        let probability = self.hypothesis.as_ref().map(|hypothesis| hypothesis.probability);
+        match state {
+            TrackState::Locked => None,
+            _ if self.reason.is_some() => self.reason,
+            _ if probability.is_some_and(|probability| probability < config.locked_probability_min) => {
+                Some("other places look alike")
+            }
+            _ => Some("unconfirmed"),
         }
     }
 
@@ -350,7 +376,10 @@ impl Target {
         let begun_s = now.since(self.begun).as_secs_f64();
         match (mapped, age_s) {
             (Some(estimate), Some(age_s)) => {
-                let confirmed = self.hypothesis.as_ref().is_some_and(|h| h.confirmations >= config.confirmations_min);
+                let confirmed = self.hypothesis.as_ref().is_some_and(|hypothesis| {
+                    hypothesis.confirmations >= config.confirmations_min
+                        && hypothesis.probability >= config.locked_probability_min
+                });
                 let sharp = estimate.ce90_m <= config.locked_ce90_m_max;
                 match (confirmed, age_s) {
                     (_, age_s) if age_s > config.coasting_s => TrackState::Lost,
@@ -368,14 +397,16 @@ impl Target {
     }
 }
 
-fn by_ray(ray: &RayFix) -> Estimate {
-    Estimate {
+/// The ray's own answer; the height of what was clicked is not known, and makes up most of its uncertainty.
+fn by_ray(ray: &RayFix) -> Option<Estimate> {
+    let covariance = ray.spread.of_object().ok()?;
+    Some(Estimate {
         at: ray.at,
         velocity_ne_mps: [0.0; 2],
-        covariance: ray.covariance,
-        ce90_m: ray.covariance.circular_error_m(0.9),
+        covariance,
+        ce90_m: covariance.circular_error_m(0.9),
         basis: Basis::Ray,
         bounds_deg: None,
         score: None,
-    }
+    })
 }

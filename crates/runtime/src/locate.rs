@@ -57,8 +57,12 @@ pub struct Config {
     pub prior_widening: f64,
     /// The probability that the ray is wrong altogether, 0 to 1: it keeps an answer far from the ray possible.
     pub prior_outlier: f64,
-    /// Added to every answer's standard deviation, metres: relief and pose distort the crop.
+    /// One standard deviation of what relief and pose distort, metres. This and the next two do not shrink with the number of answers.
     pub rectification_sigma_m: f64,
+    /// The same for what is high, as part of how far it leans over in the picture.
+    pub lean_share: f64,
+    /// The same for what is large, as part of the longer side of its box.
+    pub size_share: f64,
     /// Asks each question with another target's picture as well and reports those answers apart. A control for
     /// evaluations: a network that looks at its query must fail at it.
     pub shuffled_control: bool,
@@ -66,7 +70,14 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { prior_widening: 2.0, prior_outlier: 0.01, rectification_sigma_m: 1.0, shuffled_control: false }
+        Self {
+            prior_widening: 2.0,
+            prior_outlier: 0.01,
+            rectification_sigma_m: 1.0,
+            lean_share: 0.25,
+            size_share: 0.1,
+            shuffled_control: false,
+        }
     }
 }
 
@@ -79,11 +90,15 @@ impl Config {
         if !(0.0..1.0).contains(&self.prior_outlier) {
             return Err(format!("locate.prior_outlier is {}; it must be from 0 to less than 1", self.prior_outlier));
         }
-        if !(self.rectification_sigma_m.is_finite() && self.rectification_sigma_m >= 0.0) {
-            return Err(format!(
-                "locate.rectification_sigma_m is {}; it must be 0 or more",
-                self.rectification_sigma_m
-            ));
+        let not_negative = [
+            ("locate.rectification_sigma_m", self.rectification_sigma_m),
+            ("locate.lean_share", self.lean_share),
+            ("locate.size_share", self.size_share),
+        ];
+        for (key, value) in not_negative {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("{key} is {value}; it must be 0 or more"));
+            }
         }
         Ok(())
     }

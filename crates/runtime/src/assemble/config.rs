@@ -16,6 +16,9 @@ pub struct Config {
     pub window_tiles_max: u32,
     /// The window reaches this many standard deviations of the ray to each side.
     pub window_sigmas: f64,
+    /// The mean height over the ground of what is clicked, metres; heights are taken as distributed exponentially. A ray meets the
+    /// ground behind whatever is high, and this says how far before that point the object may be.
+    pub object_height_m: f64,
     /// Where to look without telemetry: west, south, east, north, degrees.
     pub area_deg: Option<[f64; 4]>,
     /// Zoom of the map tiles; the one nearest to the package's ground resolution if not given.
@@ -26,7 +29,15 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { window_tiles_min: 3, window_tiles_max: 6, window_sigmas: 3.0, area_deg: None, zoom: None, ahead_s: 10.0 }
+        Self {
+            window_tiles_min: 3,
+            window_tiles_max: 6,
+            window_sigmas: 3.0,
+            object_height_m: 8.0,
+            area_deg: None,
+            zoom: None,
+            ahead_s: 10.0,
+        }
     }
 }
 
@@ -41,6 +52,9 @@ impl Config {
         }
         if !(self.window_sigmas.is_finite() && self.window_sigmas >= 1.0) {
             return Err(format!("assemble.window_sigmas is {}; it must be 1 or more", self.window_sigmas));
+        }
+        if !(0.0..=100.0).contains(&self.object_height_m) {
+            return Err(format!("assemble.object_height_m is {}; it must be from 0 to 100", self.object_height_m));
         }
         if !(0.0..=300.0).contains(&self.ahead_s) {
             return Err(format!("assemble.ahead_s is {}; it must be from 0 to 300", self.ahead_s));

@@ -81,7 +81,12 @@ impl Finder {
             .frame
             .enu_from(Geodetic { at: estimate.at, height: Altitude::from_m(ground.frame.origin().height.m()) });
         let up_m = ground.terrain.height_m(flat.x, flat.y)?;
-        let place = Vector3::new(flat.x, flat.y, up_m);
+        // Where it was last seen its position told how high the clicked point is.
+        let seen = self.newest.get(&prompt.target).and_then(|track| track.ray);
+        let any_m = scene.object_height_m;
+        let (height_m, height_sigma_m) =
+            seen.map_or((any_m, any_m), |ray| ray.height_m(estimate.at, estimate.covariance));
+        let place = Vector3::new(flat.x, flat.y, up_m + height_m);
         let view = scene.used.pose.view(&ground.frame);
         let pixel = view.project(&scene.camera, place)?;
         let (width, height) = (f64::from(frame.width_px), f64::from(frame.height_px));
@@ -93,7 +98,7 @@ impl Finder {
         let sigma = &scene.used.sigma;
         let turned_m = range_m * sigma.yaw_rad.hypot(sigma.pitch_rad);
         // CE90 is 2.146 standard deviations of a circular normal distribution.
-        let known_m = (estimate.ce90_m / 2.146).hypot(sigma.horizontal_m).hypot(sigma.vertical_m);
+        let known_m = (estimate.ce90_m / 2.146).hypot(sigma.horizontal_m).hypot(sigma.vertical_m).hypot(height_sigma_m);
         let sigma_px = turned_m.hypot(known_m) * scene.camera.fx_px / range_m;
         Some(ReAnchor { target: prompt.target, revision: prompt.revision, frame: frame.id, pixel, sigma_px })
     }

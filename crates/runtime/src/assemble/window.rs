@@ -58,7 +58,8 @@ impl Windows {
     /// The window around a ray's answer; refuses where the ray says less than the largest window holds.
     pub fn around(&self, ray: &RayFix) -> Result<TileWindow, &'static str> {
         let scale = mercator::metres_per_px(ray.at, self.zoom);
-        let reach_m = self.sigmas * ray.covariance.ellipse().semi_major_m + SURROUNDINGS_M;
+        let covariance = ray.spread.of_object().map_err(|_| "its ray is no number")?;
+        let reach_m = self.sigmas * covariance.ellipse().semi_major_m + SURROUNDINGS_M;
         let reach_px = reach_m / scale.east.min(scale.north);
         // The ray may fall anywhere in its tile, so one tile more than the reach covers it to both sides.
         let tiles = (2.0 * reach_px / TILE_PX as f64).ceil() + 1.0;

@@ -16,6 +16,9 @@ const ASIDE_TO_OVERTURN: usize = 5;
 /// Set-aside answers older than this, in seconds, agree with nothing.
 const ASIDE_AGE_S_MAX: f64 = 5.0;
 
+/// So many answers are averaged alike before the average begins to forget.
+const FIRST_ANSWERS: u32 = 5;
+
 /// Is a position with its history.
 pub struct Hypothesis {
     frame: LocalFrame,
@@ -24,7 +27,12 @@ pub struct Hypothesis {
     pub confirmed: Stamp,
     /// Answers taken in so far.
     pub confirmations: u32,
+    /// How probable the answers hold the place to be, averaged over [`Config::correlation_s`]; an answer elsewhere counts as 0.
+    pub probability: f64,
+    averaged: Stamp,
+    answers: u32,
     aside: Vec<(Stamp, Found)>,
+    shared: Covariance2,
     bounds_deg: [f64; 4],
     score: f64,
 }
@@ -48,7 +56,11 @@ impl Hypothesis {
             filter: at_rest(config, Vector2::zeros(), found.covariance)?,
             confirmed: captured,
             confirmations: 1,
+            probability: found.score,
+            averaged: captured,
+            answers: 1,
             aside: Vec::new(),
+            shared: found.shared,
             bounds_deg: found.bounds_deg,
             score: found.score,
         })
@@ -61,12 +73,15 @@ impl Hypothesis {
         let mut filter = self.filter;
         filter.predict(elapsed_s)?;
         if !filter.gate(offset_ne_m, found.covariance, GATE_PART)?.passes() {
+            self.average(config, 0.0, captured);
             return self.set_aside(config, found, captured);
         }
         // Frames close in time err alike: together they may weigh as much as one frame per correlation time.
         let inflation = (config.correlation_s / elapsed_s.max(1e-3)).max(1.0);
         filter.update(offset_ne_m, found.covariance.scaled(inflation)?)?;
+        self.average(config, found.score, captured);
         self.filter = filter;
+        self.shared = found.shared;
         self.confirmed = captured;
         self.confirmations += 1;
         self.aside.clear();
@@ -81,8 +96,8 @@ impl Hypothesis {
         let mut filter = self.filter;
         filter.predict(unconfirmed_s)?;
         let spread_m2 = config.map_sigma_m.powi(2) + (config.drift_mps * unconfirmed_s).powi(2);
-        let own = filter.position_covariance()?;
-        let covariance = Covariance2::new(own.nn_m2() + spread_m2, own.ne_m2(), own.ee_m2() + spread_m2)?;
+        let spread = Covariance2::isotropic(spread_m2.sqrt())?.plus(self.shared)?;
+        let covariance = filter.position_covariance()?.plus(spread)?;
         let velocity = filter.velocity_ne_m_s();
         Ok(Estimate {
             at: self.lat_lon(filter.position_ne_m())?,
@@ -93,6 +108,16 @@ impl Hypothesis {
             bounds_deg: Some(self.bounds_deg),
             score: Some(self.score),
         })
+    }
+
+    /// Takes how probable one more answer holds the place to be into the average: of the first few answers, then of the last seconds.
+    pub fn average(&mut self, config: &Config, probability: f64, captured: Stamp) {
+        let elapsed_s = captured.since(self.averaged).as_secs_f64();
+        self.averaged = captured;
+        self.answers = self.answers.saturating_add(1);
+        let recent = 1.0 - (-elapsed_s / config.correlation_s).exp();
+        let weight = if self.answers <= FIRST_ANSWERS { recent.max(1.0 / f64::from(self.answers)) } else { recent };
+        self.probability += weight * (probability - self.probability);
     }
 
     fn set_aside(&mut self, config: &Config, found: &Found, captured: Stamp) -> Result<Verdict, EarthError> {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
+use nalgebra::Vector2;
 use smgeo_engine::{Maps, Posterior};
 use smgeo_flow::{Clock, HandClock};
-use smgeo_geo::{Covariance2, LatLon, TileWindow};
+use smgeo_geo::{Covariance2, LatLon, RaySpread, TileWindow};
 use smgeo_messages::PromptSource;
 
 use super::*;
@@ -38,13 +39,21 @@ fn place(north_m: f64) -> LatLon {
     LatLon::new(25.0 + north_m / 110_770.0, 55.0).unwrap()
 }
 
+/// What all answers about the target have in common, metres.
+const SHARED_SIGMA_M: f64 = 1.0;
+
 fn found(north_m: f64, sigma_m: f64) -> Outcome {
+    probable(0.95, north_m, sigma_m)
+}
+
+fn probable(score: f64, north_m: f64, sigma_m: f64) -> Outcome {
     let maps = Maps { width: 1, height: 1, heat: vec![4.0], boxes: vec![0.0; 4], attention: vec![0.0] };
     Outcome::Found(Box::new(Found {
         at: place(north_m),
         covariance: Covariance2::isotropic(sigma_m).unwrap(),
+        shared: Covariance2::isotropic(SHARED_SIGMA_M).unwrap(),
         bounds_deg: [55.0, 25.0, 55.0, 25.0],
-        score: 0.9,
+        score,
         absent: 0.01,
         window: TileWindow::around(place(0.0), 18, 1, 1).unwrap(),
         posterior: Arc::new(Posterior::new(&maps, 16, 1.0).unwrap()),
@@ -93,7 +102,7 @@ impl Bench {
             captured: self.clock.now().minus(Duration::from_millis(50)),
             answered: self.clock.now(),
             outcome,
-            ray: Some(RayFix { at: ray_at, covariance: Covariance2::isotropic(6.0).unwrap(), range_m: 150.0 }),
+            ray: Some(RayFix { at: ray_at, spread: straight_down(6.0), range_m: 150.0 }),
             pixel: Pixel::new(10.0, 10.0),
             telemetry_age: Some(Duration::from_millis(20)),
             provenance: Arc::new(provenance),
@@ -118,6 +127,15 @@ impl Bench {
 
     fn locked(&mut self) -> Arc<Track> {
         (0..10).map(|_| self.answer(found(0.0, 2.0))).last().unwrap()
+    }
+}
+
+/// A ray that passes over nothing.
+fn straight_down(sigma_m: f64) -> RaySpread {
+    RaySpread {
+        covariance: Covariance2::isotropic(sigma_m).unwrap(),
+        overshoot_ne: Vector2::zeros(),
+        height_mean_m: 8.0,
     }
 }
 
@@ -231,4 +249,34 @@ fn a_target_that_following_led_away_from_its_click_is_never_locked_there() {
     let last = tracks.last().unwrap();
     assert_eq!(last.state, TrackState::Lost);
     assert_eq!(last.reason, Some("what is followed is not where it was clicked"));
+}
+
+#[test]
+fn a_place_with_look_alikes_is_never_locked_however_often_it_is_found() {
+    let mut bench = bench();
+    bench.click(1);
+    let track = (0..100).map(|_| bench.answer(probable(0.8, 0.0, 2.0))).last().unwrap();
+    assert_eq!((track.state, track.reason), (TrackState::Searching, Some("other places look alike")));
+    assert_eq!(track.estimate.as_ref().map(|estimate| estimate.basis), Some(Basis::Ray));
+}
+
+#[test]
+fn answers_elsewhere_make_a_lock_doubtful() {
+    let mut bench = bench();
+    bench.click(1);
+    assert_eq!(bench.locked().state, TrackState::Locked);
+    // One in five points to another place, never enough of them in a row to overturn the track.
+    let far = |index: u32| if index.is_multiple_of(5) { 20.0 } else { 0.0 };
+    let track = (0..40).map(|index| bench.answer(found(far(index), 2.0))).last().unwrap();
+    assert_eq!(track.state, TrackState::Searching);
+}
+
+#[test]
+fn what_all_answers_have_in_common_stays_in_the_covariance() {
+    let mut bench = bench();
+    bench.click(1);
+    let track = (0..2_000).map(|_| bench.answer(found(0.0, 2.0))).last().unwrap();
+    let floor_m = SHARED_SIGMA_M.hypot(Config::default().map_sigma_m);
+    let sigma_m = track.estimate.as_ref().unwrap().covariance.nn_m2().sqrt();
+    assert!(sigma_m > floor_m && sigma_m < 1.5 * floor_m, "{sigma_m} for {floor_m}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::Vector2;
 use smgeo_engine::{Located, Maps, Posterior, decode::decode_posterior};
-use smgeo_geo::{Covariance2, Pixel, TileId};
+use smgeo_geo::{Covariance2, EarthError, LatLon, Pixel, TileId};
 use smgeo_messages::{Found, Outcome, Query, RayFix};
 
 use super::Config;
@@ -55,16 +55,23 @@ impl Reading<'_> {
         else {
             return Outcome::NotFound("the network gave no usable answer");
         };
-        let Some(covariance) = self.covariance(query, located.covariance_px2) else {
+        let Ok(covariance) = self.covariance(query, located.covariance_px2) else {
             return Outcome::NotFound("the network gave no usable answer");
         };
         let widening = self.config.prior_widening;
-        if query.ray.as_ref().is_some_and(|ray| ray.disagrees(at, covariance, widening)) {
+        if query.ray.is_some_and(|ray| ray.disagrees(at, covariance, widening)) {
             return Outcome::NotFound("map and ray disagree");
         }
+        let size_m = (right - left) * query.window.metres_per_px().east;
+        let Ok(shared) =
+            self.shared(query, at, covariance, size_m.max((bottom - top) * query.window.metres_per_px().north))
+        else {
+            return Outcome::NotFound("the network gave no usable answer");
+        };
         Outcome::Found(Box::new(Found {
             at,
             covariance,
+            shared,
             bounds_deg: [north_west.lon_deg(), south_east.lat_deg(), south_east.lon_deg(), north_west.lat_deg()],
             score: f64::from(located.mass),
             absent,
@@ -73,29 +80,45 @@ impl Reading<'_> {
         }))
     }
 
-    /// Turns pixels right and down into metres north and east, and adds what crop and click were off by.
-    fn covariance(&self, query: &Query, px2: [[f64; 2]; 2]) -> Option<Covariance2> {
+    /// Turns pixels right and down into metres north and east, and adds what the click was off by.
+    fn covariance(&self, query: &Query, px2: [[f64; 2]; 2]) -> Result<Covariance2, EarthError> {
         let scale = query.window.metres_per_px();
-        let crop_m2 = self.config.rectification_sigma_m.powi(2) + query.pixel_sigma_m.powi(2);
+        let click_m2 = query.pixel_sigma_m.powi(2);
         Covariance2::new(
-            px2[1][1] * scale.north.powi(2) + crop_m2,
+            px2[1][1] * scale.north.powi(2) + click_m2,
             -px2[0][1] * scale.north * scale.east,
-            px2[0][0] * scale.east.powi(2) + crop_m2,
+            px2[0][0] * scale.east.powi(2) + click_m2,
         )
-        .ok()
     }
 
-    /// Returns the ray's log density over the window's pixels: a widened Gaussian on a floor of "wrong altogether".
+    /// Returns what looking longer does not mend: relief and pose distort the crop, what is high leans over in it, and the middle of
+    /// something large is not where it was clicked.
+    fn shared(
+        &self,
+        query: &Query,
+        at: LatLon,
+        covariance: Covariance2,
+        size_m: f64,
+    ) -> Result<Covariance2, EarthError> {
+        let Config { rectification_sigma_m, lean_share, size_share, .. } = self.config;
+        let around = Covariance2::isotropic(rectification_sigma_m.hypot(size_share * size_m))?;
+        let Some(ray) = query.ray else { return Ok(around) };
+        let (height_m, _) = ray.height_m(at, covariance);
+        let lean_m = ray.spread.overshoot_ne * (lean_share * height_m);
+        around.plus(Covariance2::from_matrix(lean_m * lean_m.transpose())?)
+    }
+
+    /// Returns the ray's log density over the window's pixels: a widened ray on a floor of "wrong altogether".
     fn log_prior(&self, query: &Query, ray: &RayFix) -> impl Fn(f64, f64) -> f64 + use<> {
         let centre = query.window.pixel(ray.at);
         let scale = query.window.metres_per_px();
         // A prior that cannot be inverted says nothing, which is what the floor says.
-        let widened = ray.covariance.scaled(self.config.prior_widening.powi(2)).ok();
+        let likeness = ray.spread.likeness(self.config.prior_widening);
         let floor = self.config.prior_outlier;
         move |x, y| {
-            let (east_m, north_m) = ((x - centre.x) * scale.east, (centre.y - y) * scale.north);
-            let squared = widened.and_then(|widened| widened.mahalanobis_squared(Vector2::new(north_m, east_m)));
-            ((1.0 - floor) * squared.map_or(0.0, |squared| (-0.5 * squared).exp()) + floor).ln()
+            let offset_ne_m = Vector2::new((centre.y - y) * scale.north, (x - centre.x) * scale.east);
+            let by_ray = likeness.as_ref().map_or(1.0, |likeness| likeness(offset_ne_m));
+            ((1.0 - floor) * by_ray + floor).ln()
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
-use nalgebra::Vector3;
+use nalgebra::{Vector2, Vector3};
 use smgeo_engine::{EncoderImage, EngineConfig, FeatureCache};
 use smgeo_flow::{Clock, HandClock, Stage, latest};
-use smgeo_geo::{Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, TileId};
+use smgeo_geo::{Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, RaySpread, TileId};
 use smgeo_messages::{Evidence, FrameId, Query, QueryBatch, RayFix, TargetId};
 use tokio::sync::{broadcast, watch};
 
@@ -113,7 +113,8 @@ impl Flight {
 
     fn ray(&self, east_m: f64, north_m: f64) -> RayFix {
         let covariance = Covariance2::new(RAY_SIGMA_M.powi(2), 0.0, RAY_SIGMA_M.powi(2)).unwrap();
-        RayFix { at: self.place(east_m, north_m), covariance, range_m: 150.0 }
+        let spread = RaySpread { covariance, overshoot_ne: Vector2::zeros(), height_mean_m: 8.0 };
+        RayFix { at: self.place(east_m, north_m), spread, range_m: 150.0 }
     }
 
     /// Flies on for one frame, with time for one tile: 5 tiles a second.

@@ -57,7 +57,7 @@ impl DroneCamera {
         let (width, height) = [(384, 288), (352, 352), (448, 252), (400, 300)][rng.random_range(0..4)];
         let fov_rad = rng.random_range(40f64..80.0).to_radians();
         let focal_px = width as f64 / 2.0 / (fov_rad / 2.0).tan();
-        let tilt_deg = if rng.random_bool(0.35) { rng.random_range(0.0..12.0) } else { rng.random_range(12.0..56.0) };
+        let tilt_deg = if rng.random_bool(0.25) { rng.random_range(0.0..12.0) } else { rng.random_range(12.0..66.0) };
         let sharpness = rng.random_range(0.7..1.7);
         let mut camera = Self {
             width,
