@@ -298,7 +298,7 @@ impl Locate {
             captured: query.captured,
             answered: self.clock.now(),
             outcome,
-            ray: query.ray.clone(),
+            ray: query.ray,
             pixel: query.pixel,
             telemetry_age: query.pose.as_ref().map(|pose| pose.telemetry_age),
             provenance: self.provenance.clone(),
