@@ -9,9 +9,11 @@ cd "$(dirname "$0")/.."
 random=${CARGO_TARGET_DIR:-target}/random-packages
 mkdir -p "$random"
 random=$(cd "$random" && pwd)
+# For the whole workspace, as the tests are built: one crate's own choice of features would compile its dependencies again.
+cargo build --quiet --workspace --example random_package
 for package in tiny-template tiny-paper tiny-plain tiny-dense nano-template nano-plain nano-dense nano-static; do
   [ -e "$random/$package/package.toml" ] ||
-    cargo run --quiet -p smgeo-train --example random_package -- "${package%-*}" "${package#*-}" "$random/$package"
+    "${CARGO_TARGET_DIR:-target}/debug/examples/random_package" "${package%-*}" "${package#*-}" "$random/$package"
 done
 
 arguments=(--package models/smgeo-nano --package "$random/tiny-template" --write docs/benchmarks.md)
@@ -19,4 +21,4 @@ arguments+=(--beside "tiny=$random/tiny-template,plain Swin of equal multiply-ad
 arguments+=(--beside "nano=$random/nano-template,plain Swin of equal multiply-adds=$random/nano-plain,all experts=$random/nano-dense,gathered experts=$random/nano-static")
 [ $# -lt 1 ] || arguments+=(--peers "$1")
 [ $# -lt 2 ] || arguments+=(--paper "$random/tiny-paper" --reference "$2")
-exec cargo bench --profile dev -p smgeo-engine --bench tables -- "${arguments[@]}"
+exec cargo bench --workspace --profile dev --bench tables -- "${arguments[@]}"

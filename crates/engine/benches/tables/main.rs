@@ -4,7 +4,7 @@
 //! alike; a number is the median over the rounds with its quartiles. What is quoted are ratios within one table.
 //!
 //! ```text
-//! cargo bench --profile dev -p smgeo-engine --bench tables -- [--package FOLDER]... [--beside NAME=FOLDER,NAME=FOLDER]...
+//! cargo bench --workspace --profile dev --bench tables -- [--package FOLDER]... [--beside NAME=FOLDER,NAME=FOLDER]...
 //!     [--peers PYTHON [--paper FOLDER --reference FOLDER]] [--threads N] [--rounds N] [--write FILE]
 //! ```
 

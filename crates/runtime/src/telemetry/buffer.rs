@@ -175,11 +175,6 @@ impl PoseBuffer {
         self.gate.suspicion(now)
     }
 
-    /// Ends the doubt after a position jump: the map has confirmed where the vehicle is.
-    pub fn clear_doubt(&mut self) {
-        self.gate.clear_doubt();
-    }
-
     /// Returns the field of view as told last before `at`.
     pub fn field_of_view_at(&self, at: Stamp) -> Option<FieldOfView> {
         self.views.iter().rev().find(|view| view.at <= at).or(self.views.front()).copied()

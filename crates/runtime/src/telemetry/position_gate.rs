@@ -14,7 +14,7 @@ use smgeo_flow::Stamp;
 const STEP_M: f64 = 15.0;
 /// A new place must repeat for so long before it is taken.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Poses are doubted for so long after a new place was taken, unless it is cleared by a return or from outside.
+/// Poses are doubted for so long after a new place was taken, unless a return clears it.
 const DOUBT: Duration = Duration::from_secs(600);
 /// The acceleration that a vehicle may show between two positions, m/s².
 const ACCELERATION_MPS2: f64 = 10.0;
@@ -99,8 +99,8 @@ impl PositionGate {
         }
     }
 
-    /// Ends the doubt after a jump: the map has confirmed the new place.
-    pub fn clear_doubt(&mut self) {
+    /// Ends the doubt after a jump.
+    fn clear_doubt(&mut self) {
         (self.doubted_until, self.before_jump) = (None, None);
     }
 

@@ -62,8 +62,8 @@ export class TargetMap {
     this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left');
     this.map.on('dragstart', () => this.setFollowing(false));
     this.map.on('error', () => {}); // A tile that the store does not have is no news.
-    this.ready = new Promise((resolve) => this.map.once('load', resolve));
-    this.ready.then(() => { this.loaded = true; });
+    // Not 'load', which waits for a first complete picture: drone and targets are shown before the last tile.
+    this.map.once('style.load', () => { this.loaded = true; });
   }
 
   setFollowing(following) {
