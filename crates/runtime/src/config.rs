@@ -147,13 +147,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// It is not TOML, or has an unknown key or a wrong type.
-    #[error("the configuration {} is wrong: {source}", path.display())]
+    #[error("the configuration {} is wrong: {problem}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where, and what would be right.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Where, and what would be right: part of the message, so it is no source.
+        problem: Box<toml::de::Error>,
     },
     /// A value cannot be used.
     #[error("the configuration {} cannot be used: {problem}", path.display())]
@@ -171,7 +170,7 @@ impl Config {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config: Self = toml::from_str(&text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+            .map_err(|problem| ConfigError::Parse { path: path.to_owned(), problem: Box::new(problem) })?;
         config.anchor(path.parent().unwrap_or(Path::new(".")));
         config.check().map_err(|problem| ConfigError::Value { path: path.to_owned(), problem })?;
         Ok(config)
