@@ -81,13 +81,18 @@ impl<'a> Pyramid<'a> {
     /// The map is asked every [`STRIDE_PX`] pixels and drawn straight between: over so few pixels no camera bends more than a
     /// hair. A cell with a corner that the camera cannot see is not seen at all.
     pub fn crop(&self, frame_from_crop: impl Fn(f64, f64) -> Option<(f64, f64)>) -> Vec<u8> {
-        let mut rgb = vec![UNSEEN; TILE_PX * TILE_PX * 3];
         let corner = |at: usize| {
             let (column, row) = (at % CORNERS * STRIDE_PX, at / CORNERS * STRIDE_PX);
             frame_from_crop(column as f64, row as f64).filter(|(x, y)| x.is_finite() && y.is_finite())
         };
         let corners: Vec<_> = (0..CORNERS * CORNERS).map(corner).collect();
-        vectorised(Painting { pyramid: self, corners: &corners, rgb: &mut rgb });
+        self.painted(&corners)
+    }
+
+    /// Knows no type of the caller's, so that it is compiled here, as this crate is, and not as the caller is.
+    fn painted(&self, corners: &[Option<(f64, f64)>]) -> Vec<u8> {
+        let mut rgb = vec![UNSEEN; TILE_PX * TILE_PX * 3];
+        vectorised(Painting { pyramid: self, corners, rgb: &mut rgb });
         rgb
     }
 
