@@ -56,15 +56,15 @@ impl Cell {
             depth_min: limited(extreme(across, f32::min) + extreme(down, f32::min)),
             depth_max: limited(extreme(across, f32::max) + extreme(down, f32::max)),
         };
-        for row in 0..STRIDE_PX {
+        for (row, across) in across.into_iter().enumerate() {
             let v = row as f32 + 0.5;
             let (left, right) = (x.at + x.down * v, x.across + x.bend * v);
             let (top, bottom) = (y.at + y.down * v, y.across + y.bend * v);
-            for column in 0..STRIDE_PX {
+            for (column, down) in down.into_iter().enumerate() {
                 let (u, pixel) = (column as f32 + 0.5, row * STRIDE_PX + column);
                 cell.x[pixel] = left + right * u;
                 cell.y[pixel] = top + bottom * u;
-                cell.depth[pixel] = limited(across[row] + down[column]);
+                cell.depth[pixel] = limited(across + down);
             }
         }
         cell
@@ -83,8 +83,8 @@ impl Cell {
         let places = self.places(level, depth, full);
         let row_bytes = level.width_px * 3;
         let mut corners = [[0_u32; AREA]; 4];
-        for pixel in 0..AREA {
-            let begin = places.begin[pixel] as usize;
+        for (pixel, begin) in places.begin.iter().enumerate() {
+            let begin = *begin as usize;
             let (north, south) = (pair(level.rgb, begin), pair(level.rgb, begin + row_bytes));
             corners[0][pixel] = north as u32;
             corners[1][pixel] = (north >> 24) as u32;
@@ -167,7 +167,7 @@ fn log2(number: f32) -> f32 {
     let t = (mantissa - 1.0) / (mantissa + 1.0);
     let squared = t * t;
     // 2 / ln 2 over 1, 3, 5, 7.
-    let series = 2.885_390_1 + squared * (0.961_796_7 + squared * (0.577_078 + squared * 0.412_198_6));
+    let series = 2.885_39 + squared * (0.961_796_7 + squared * (0.577_078 + squared * 0.412_198_6));
     exponent as f32 + t * series
 }
 
