@@ -9,6 +9,7 @@ use serde_json::Value;
 const FLOORS: &[(&str, u8)] = &[
     ("smgeo-geo", 0),
     ("smgeo-flow", 0),
+    ("smgeo-vision", 0),
     ("smgeo-engine", 0),
     ("smgeo-messages", 1),
     ("smgeo-gpu", 1),

@@ -49,7 +49,16 @@ impl EncoderImage {
     /// A query from 256 x 256 x 3 bytes of RGB and the clicked point, px from the outer corner of the upper left pixel.
     pub fn query(rgb: &[u8], click: (f32, f32)) -> Result<EncoderImage, EngineError> {
         check_rgb(rgb)?;
-        EncoderImage::query_from(click, |x, y| pixel_of(rgb, x, y))
+        let (column, row) = click_pixel(click)?;
+        let colours = rgb.as_chunks::<3>().0.chunks_exact(TILE_PX);
+        Ok(filled(|pixels| {
+            for (y, (pixels, colours)) in pixels.chunks_exact_mut(TILE_PX).zip(colours).enumerate() {
+                let clicks = click_row(column, y.abs_diff(row));
+                for ((pixel, &[red, green, blue]), click) in pixels.iter_mut().zip(colours).zip(clicks) {
+                    *pixel = [red, green, blue, click];
+                }
+            }
+        }))
     }
 
     /// A map tile whose colour at column `x`, row `y` the closure gives: the pixels are written once, to where they stay.
@@ -99,6 +108,16 @@ static CLICK_BYTES: LazyLock<Box<[u8]>> = LazyLock::new(|| {
     offsets.map(|(dx, dy)| click_byte(dx, dy)).collect()
 });
 
+/// The click map's row `dy` rows from the clicked pixel, which is in this column.
+fn click_row(column: usize, dy: usize) -> [u8; TILE_PX] {
+    let from_click = &CLICK_BYTES[dy * TILE_PX..][..TILE_PX];
+    let mut clicks = [0; TILE_PX];
+    let (left, right) = clicks.split_at_mut(column);
+    right.copy_from_slice(&from_click[..TILE_PX - column]);
+    left.iter_mut().rev().zip(&from_click[1..]).for_each(|(click, byte)| *click = *byte);
+    clicks
+}
+
 fn click_pixel((x, y): (f32, f32)) -> Result<(usize, usize), EngineError> {
     let inside = 0.0..TILE_PX as f32;
     if inside.contains(&x) && inside.contains(&y) {
@@ -119,13 +138,20 @@ fn pixel_of(rgb: &[u8], x: usize, y: usize) -> [u8; 3] {
 }
 
 fn painted(mut pixel: impl FnMut(usize, usize) -> [u8; CHANNELS]) -> EncoderImage {
+    filled(|pixels| {
+        for (y, row) in pixels.chunks_exact_mut(TILE_PX).enumerate() {
+            for (x, out) in row.iter_mut().enumerate() {
+                *out = pixel(x, y);
+            }
+        }
+    })
+}
+
+/// An image whose pixels, row by row, `fill` writes to where they stay.
+fn filled(fill: impl FnOnce(&mut [[u8; CHANNELS]])) -> EncoderImage {
     let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, IMAGE_BYTES).collect();
     let buffer = Arc::get_mut(&mut bytes).expect("nobody else has seen the new buffer");
-    for (y, row) in buffer.chunks_exact_mut(TILE_PX * CHANNELS).enumerate() {
-        for (x, out) in row.chunks_exact_mut(CHANNELS).enumerate() {
-            out.copy_from_slice(&pixel(x, y));
-        }
-    }
+    fill(buffer.as_chunks_mut().0);
     EncoderImage(bytes)
 }
 

@@ -36,6 +36,7 @@ pub mod posterior;
 pub mod rectify;
 pub mod rten;
 pub mod stills;
+mod vector;
 
 pub use crate::backend::{Backend, BackendInfo, LocateRequest, Maps};
 pub use crate::cache::{EncoderHash, FeatureCache, FeatureKey, ImageryHash};

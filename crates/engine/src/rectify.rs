@@ -5,7 +5,14 @@
 //! crop pixels to frame pixels, sampled without aliasing from a pyramid of halved frames. Training makes its queries with this
 //! very code, so what flies is what was trained.
 
+mod cell;
+mod halving;
+
 use crate::TILE_PX;
+use crate::vector::{Vectorised, vectorised};
+
+use cell::{AREA, Cell, rounded};
+use halving::halved;
 
 /// Is the value of crop pixels that the camera did not see.
 const UNSEEN: u8 = 0;
@@ -13,8 +20,14 @@ const UNSEEN: u8 = 0;
 /// Caps the halvings: 2^5 frame pixels a crop pixel is a drone too high to see anything.
 const LEVELS_MAX: usize = 6;
 
+/// A level with a shorter edge is not halved again.
+const HALVED_EDGE_PX_MIN: usize = 64;
+
 /// Is how far apart, in crop pixels, the map is asked.
 const STRIDE_PX: usize = 8;
+
+/// Points along an edge of the crop at which it is asked, ends included.
+const CORNERS: usize = TILE_PX / STRIDE_PX + 1;
 
 /// Is a borrowed RGB picture: `height_px` rows of `width_px` pixels of three bytes.
 #[derive(Clone, Copy)]
@@ -28,158 +41,125 @@ pub struct Picture<'a> {
 }
 
 /// Is a picture with its halvings, made once a frame and shared by all targets in it.
-pub struct Pyramid {
-    levels: Vec<Level>,
+pub struct Pyramid<'a> {
+    full: Picture<'a>,
+    halvings: Vec<Halving>,
 }
 
-struct Level {
+struct Halving {
     rgb: Vec<u8>,
     width_px: usize,
     height_px: usize,
 }
 
-impl Pyramid {
+impl<'a> Pyramid<'a> {
     /// Halves `picture` as long as it stays larger than a crop.
     ///
     /// # Panics
     /// When the picture's bytes are not `width_px * height_px * 3`, or there are none.
-    pub fn new(picture: Picture<'_>) -> Self {
+    pub fn new(picture: Picture<'a>) -> Self {
         assert_eq!(picture.rgb.len(), picture.width_px * picture.height_px * 3, "a picture's bytes fit its size");
         assert!(!picture.rgb.is_empty(), "a picture has pixels");
-        let mut levels =
-            vec![Level { rgb: picture.rgb.to_vec(), width_px: picture.width_px, height_px: picture.height_px }];
-        while levels.len() < LEVELS_MAX {
-            let last = &levels[levels.len() - 1];
-            if last.width_px.min(last.height_px) < 64 {
+        let mut pyramid = Self { full: picture, halvings: Vec::with_capacity(LEVELS_MAX - 1) };
+        while pyramid.last() + 1 < LEVELS_MAX {
+            let finest = pyramid.level(pyramid.last());
+            if finest.width_px.min(finest.height_px) < HALVED_EDGE_PX_MIN {
                 break;
             }
-            levels.push(halved(last));
+            let halving =
+                Halving { rgb: halved(finest), width_px: finest.width_px / 2, height_px: finest.height_px / 2 };
+            pyramid.halvings.push(halving);
         }
-        Self { levels }
+        pyramid
     }
 
     /// Samples a [`TILE_PX`]² RGB crop.
     ///
     /// `frame_from_crop` takes a point of the crop to a point of the frame, both in pixels from the outer corner of the first
     /// pixel, or to `None` where the camera cannot see. Crop pixels outside the frame are black.
+    ///
+    /// The map is asked every [`STRIDE_PX`] pixels and drawn straight between: over so few pixels no camera bends more than a
+    /// hair. A cell with a corner that the camera cannot see is not seen at all.
     pub fn crop(&self, frame_from_crop: impl Fn(f64, f64) -> Option<(f64, f64)>) -> Vec<u8> {
+        let corner = |at: usize| {
+            let (column, row) = (at % CORNERS * STRIDE_PX, at / CORNERS * STRIDE_PX);
+            frame_from_crop(column as f64, row as f64).filter(|(x, y)| x.is_finite() && y.is_finite())
+        };
+        let corners: Vec<_> = (0..CORNERS * CORNERS).map(corner).collect();
+        self.painted(&corners)
+    }
+
+    /// Knows no type of the caller's, so that it is compiled here, as this crate is, and not as the caller is.
+    fn painted(&self, corners: &[Option<(f64, f64)>]) -> Vec<u8> {
         let mut rgb = vec![UNSEEN; TILE_PX * TILE_PX * 3];
-        let points = self.grid(&frame_from_crop);
-        for row in 0..TILE_PX {
-            for column in 0..TILE_PX {
-                let corner = points[row * (TILE_PX + 1) + column];
-                let right = points[row * (TILE_PX + 1) + column + 1];
-                let below = points[(row + 1) * (TILE_PX + 1) + column];
-                let diagonal = points[(row + 1) * (TILE_PX + 1) + column + 1];
-                let (Some(corner), Some(right), Some(below), Some(diagonal)) = (corner, right, below, diagonal) else {
-                    continue;
-                };
-                let centre = (
-                    0.25 * (corner.0 + right.0 + below.0 + diagonal.0),
-                    0.25 * (corner.1 + right.1 + below.1 + diagonal.1),
-                );
-                let scale = footprint_px(corner, right, below);
-                if let Some(colour) = self.sample(centre, scale) {
-                    let at = (row * TILE_PX + column) * 3;
-                    rgb[at..at + 3].copy_from_slice(&colour);
-                }
-            }
-        }
+        vectorised(Painting { pyramid: self, corners, rgb: &mut rgb });
         rgb
     }
 
-    /// Maps the corners of all crop pixels, so that each pixel knows its centre and its size in the frame. The map is asked
-    /// every [`STRIDE_PX`] pixels and drawn straight between: over so few pixels no camera bends more than a hair.
-    fn grid(&self, frame_from_crop: &impl Fn(f64, f64) -> Option<(f64, f64)>) -> Vec<Option<(f64, f64)>> {
-        const COARSE: usize = TILE_PX / STRIDE_PX + 1;
-        let coarse: Vec<_> = (0..COARSE * COARSE)
-            .map(|i| frame_from_crop((i % COARSE * STRIDE_PX) as f64, (i / COARSE * STRIDE_PX) as f64))
-            .map(|point| point.filter(|(x, y)| x.is_finite() && y.is_finite()))
-            .collect();
-        let mut points = Vec::with_capacity((TILE_PX + 1) * (TILE_PX + 1));
-        for row in 0..=TILE_PX {
-            let north = (row / STRIDE_PX).min(COARSE - 2);
-            let down = (row - north * STRIDE_PX) as f64 / STRIDE_PX as f64;
-            for column in 0..=TILE_PX {
-                let west = (column / STRIDE_PX).min(COARSE - 2);
-                let across = (column - west * STRIDE_PX) as f64 / STRIDE_PX as f64;
-                let corner = |dy: usize, dx: usize| coarse[(north + dy) * COARSE + west + dx];
-                let corners = (corner(0, 0), corner(0, 1), corner(1, 0), corner(1, 1));
-                points.push(between(corners, across, down));
-            }
+    /// The depth of the coarsest level.
+    fn last(&self) -> usize {
+        self.halvings.len()
+    }
+
+    #[inline(always)]
+    fn level(&self, depth: usize) -> Picture<'_> {
+        match depth.checked_sub(1).map(|halving| &self.halvings[halving]) {
+            Some(Halving { rgb, width_px, height_px }) => Picture { rgb, width_px: *width_px, height_px: *height_px },
+            None => self.full,
         }
-        points
-    }
-
-    /// Reads the frame at `at`, averaged over about `footprint_px` pixels; `None` outside.
-    fn sample(&self, at: (f64, f64), footprint_px: f64) -> Option<[u8; 3]> {
-        let full = &self.levels[0];
-        if at.0 < 0.0 || at.1 < 0.0 || at.0 >= full.width_px as f64 || at.1 >= full.height_px as f64 {
-            return None;
-        }
-        let depth = footprint_px.max(1.0).log2().min((self.levels.len() - 1) as f64);
-        let finer = (depth.floor() as usize).min(self.levels.len() - 1);
-        let coarser = (finer + 1).min(self.levels.len() - 1);
-        let blend = (depth - finer as f64) as f32;
-        let fine = self.levels[finer].bilinear(at, full);
-        let coarse = self.levels[coarser].bilinear(at, full);
-        Some(std::array::from_fn(|i| (fine[i] + (coarse[i] - fine[i]) * blend + 0.5) as u8))
     }
 }
 
-impl Level {
-    /// Reads between pixel centres; `at` is in pixels of the `full` level.
-    fn bilinear(&self, at: (f64, f64), full: &Level) -> [f32; 3] {
-        let x = (at.0 * self.width_px as f64 / full.width_px as f64 - 0.5).clamp(0.0, (self.width_px - 1) as f64);
-        let y = (at.1 * self.height_px as f64 / full.height_px as f64 - 0.5).clamp(0.0, (self.height_px - 1) as f64);
-        let (x0, y0) = (x as usize, y as usize);
-        let (x1, y1) = ((x0 + 1).min(self.width_px - 1), (y0 + 1).min(self.height_px - 1));
-        let (fx, fy) = ((x - x0 as f64) as f32, (y - y0 as f64) as f32);
-        let pixel = |x: usize, y: usize| -> &[u8] { &self.rgb[(y * self.width_px + x) * 3..][..3] };
-        let (nw, ne, sw, se) = (pixel(x0, y0), pixel(x1, y0), pixel(x0, y1), pixel(x1, y1));
-        std::array::from_fn(|i| {
-            let north = f32::from(nw[i]) + (f32::from(ne[i]) - f32::from(nw[i])) * fx;
-            let south = f32::from(sw[i]) + (f32::from(se[i]) - f32::from(sw[i])) * fx;
-            north + (south - north) * fy
-        })
-    }
+/// Is a crop that is being painted, cell by cell.
+struct Painting<'a> {
+    pyramid: &'a Pyramid<'a>,
+    /// Where the corners of the cells lie in the frame.
+    corners: &'a [Option<(f64, f64)>],
+    rgb: &'a mut [u8],
 }
 
-type Point = Option<(f64, f64)>;
-
-/// Blends four corner points; a corner that the camera cannot see makes the whole cell unseen.
-fn between((nw, ne, sw, se): (Point, Point, Point, Point), across: f64, down: f64) -> Point {
-    let (nw, ne, sw, se) = (nw?, ne?, sw?, se?);
-    let blend = |nw: f64, ne: f64, sw: f64, se: f64| {
-        let (north, south) = (nw + (ne - nw) * across, sw + (se - sw) * across);
-        north + (south - north) * down
-    };
-    Some((blend(nw.0, ne.0, sw.0, se.0), blend(nw.1, ne.1, sw.1, se.1)))
-}
-
-/// Returns the mean edge, in frame pixels, of a crop pixel: the geometric mean keeps a foreshortened pixel from blurring
-/// more than its area asks for.
-fn footprint_px(corner: (f64, f64), right: (f64, f64), below: (f64, f64)) -> f64 {
-    let across = (right.0 - corner.0).hypot(right.1 - corner.1);
-    let down = (below.0 - corner.0).hypot(below.1 - corner.1);
-    (across * down).sqrt()
-}
-
-/// Averages 2 x 2 pixels; an odd last row or column is left out.
-fn halved(level: &Level) -> Level {
-    let (width_px, height_px) = (level.width_px / 2, level.height_px / 2);
-    let mut rgb = Vec::with_capacity(width_px * height_px * 3);
-    for row in 0..height_px {
-        let north = &level.rgb[2 * row * level.width_px * 3..][..width_px * 6];
-        let south = &level.rgb[(2 * row + 1) * level.width_px * 3..][..width_px * 6];
-        for (n, s) in north.chunks_exact(6).zip(south.chunks_exact(6)) {
-            for i in 0..3 {
-                let sum = u16::from(n[i]) + u16::from(n[i + 3]) + u16::from(s[i]) + u16::from(s[i + 3]);
-                rgb.push(((sum + 2) / 4) as u8);
+impl Vectorised for Painting<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let Self { pyramid, corners, rgb } = self;
+        for (row, rows) in rgb.chunks_exact_mut(STRIDE_PX * TILE_PX * 3).enumerate() {
+            for column in 0..CORNERS - 1 {
+                let north_west = row * CORNERS + column;
+                let around = [north_west, north_west + 1, north_west + CORNERS, north_west + CORNERS + 1];
+                if let [Some(nw), Some(ne), Some(sw), Some(se)] = around.map(|at| corners[at]) {
+                    let colours = colours(pyramid, &Cell::between([nw, ne, sw, se], pyramid.last()));
+                    paint(&colours, &mut rows[column * STRIDE_PX * 3..]);
+                }
             }
         }
     }
-    Level { rgb, width_px, height_px }
+}
+
+/// Returns the colours of a cell's pixels, red in the lowest byte.
+#[inline(always)]
+fn colours(pyramid: &Pyramid<'_>, cell: &Cell) -> [u32; AREA] {
+    let mut sums = [[0.0; AREA]; 3];
+    for depth in cell.levels() {
+        cell.add(pyramid.level(depth), depth, pyramid.full, &mut sums);
+    }
+    let [red, green, blue] = &sums;
+    let mut colours = [0; AREA];
+    for (pixel, colour) in colours.iter_mut().enumerate() {
+        *colour = rounded(red[pixel]) | rounded(green[pixel]) << 8 | rounded(blue[pixel]) << 16;
+    }
+    colours
+}
+
+/// Writes a cell's pixels to where the first of them stands in the rows of the crop.
+#[inline(always)]
+fn paint(colours: &[u32; AREA], rows: &mut [u8]) {
+    for (colours, row) in colours.chunks_exact(STRIDE_PX).zip(rows.chunks_mut(TILE_PX * 3)) {
+        let (pixels, _) = row[..STRIDE_PX * 3].as_chunks_mut::<3>();
+        for (pixel, colour) in pixels.iter_mut().zip(colours) {
+            let [red, green, blue, _] = colour.to_le_bytes();
+            *pixel = [red, green, blue];
+        }
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +170,112 @@ mod tests {
         (0..width_px * height_px)
             .flat_map(|i| [if (i % width_px + i / width_px).is_multiple_of(2) { 255 } else { 0 }; 3])
             .collect()
+    }
+
+    /// The same crop by its definition, in f64 and pixel by pixel.
+    struct Plain {
+        levels: Vec<(Vec<u8>, usize, usize)>,
+    }
+
+    impl Plain {
+        fn new(rgb: &[u8], width_px: usize, height_px: usize) -> Self {
+            let mut levels = vec![(rgb.to_vec(), width_px, height_px)];
+            while let Some((fine, width, height)) = levels.last().filter(|level| level.1.min(level.2) >= 64) {
+                let (half_width, half_height) = (width / 2, height / 2);
+                let mean = |at: usize| {
+                    let (x, y, channel) = (at / 3 % half_width * 2, at / 3 / half_width * 2, at % 3);
+                    let byte = |dx: usize, dy: usize| f64::from(fine[((y + dy) * width + x + dx) * 3 + channel]);
+                    ((byte(0, 0) + byte(1, 0) + byte(0, 1) + byte(1, 1)) / 4.0).round() as u8
+                };
+                let coarse = (0..half_width * half_height * 3).map(mean).collect();
+                levels.push((coarse, half_width, half_height));
+            }
+            levels.truncate(LEVELS_MAX);
+            Self { levels }
+        }
+
+        fn crop(&self, map: Map) -> Vec<f64> {
+            (0..TILE_PX * TILE_PX).flat_map(|at| self.colour(map, at % TILE_PX, at / TILE_PX)).collect()
+        }
+
+        fn colour(&self, map: Map, column: usize, row: usize) -> [f64; 3] {
+            let (west, north) = (column / STRIDE_PX * STRIDE_PX, row / STRIDE_PX * STRIDE_PX);
+            let corner = |dx, dy| map((west + dx) as f64, (north + dy) as f64);
+            let [Some(nw), Some(ne), Some(sw), Some(se)] =
+                [corner(0, 0), corner(STRIDE_PX, 0), corner(0, STRIDE_PX), corner(STRIDE_PX, STRIDE_PX)]
+            else {
+                return [0.0; 3];
+            };
+            let at = |u: f64, v: f64| {
+                let (across, down) = (u / STRIDE_PX as f64, v / STRIDE_PX as f64);
+                let blend = |nw: f64, ne: f64, sw: f64, se: f64| {
+                    (nw * (1.0 - across) + ne * across) * (1.0 - down) + (sw * (1.0 - across) + se * across) * down
+                };
+                (blend(nw.0, ne.0, sw.0, se.0), blend(nw.1, ne.1, sw.1, se.1))
+            };
+            let (u, v) = ((column - west) as f64, (row - north) as f64);
+            let edge = |end: (f64, f64)| (end.0 - at(u, v).0).hypot(end.1 - at(u, v).1);
+            let footprint_px = (edge(at(u + 1.0, v)) * edge(at(u, v + 1.0))).sqrt();
+            let coarsest = self.levels.len() - 1;
+            let depth = footprint_px.log2().clamp(0.0, coarsest as f64);
+            let middle = at(u + 0.5, v + 0.5);
+            let fine = self.read(depth as usize, middle);
+            let coarse = self.read((depth as usize + 1).min(coarsest), middle);
+            std::array::from_fn(|channel| fine[channel] + (coarse[channel] - fine[channel]) * depth.fract())
+        }
+
+        fn read(&self, depth: usize, at: (f64, f64)) -> [f64; 3] {
+            let ((rgb, width, height), (_, full_width, full_height)) = (&self.levels[depth], &self.levels[0]);
+            let (full_width, full_height) = (*full_width as f64, *full_height as f64);
+            if !((0.0..full_width).contains(&at.0) && (0.0..full_height).contains(&at.1)) {
+                return [0.0; 3];
+            }
+            let x = (at.0 * *width as f64 / full_width - 0.5).clamp(0.0, (width - 1) as f64);
+            let y = (at.1 * *height as f64 / full_height - 0.5).clamp(0.0, (height - 1) as f64);
+            std::array::from_fn(|channel| {
+                let byte = |dx: usize, dy: usize| {
+                    let (x, y) = ((x as usize + dx).min(width - 1), (y as usize + dy).min(height - 1));
+                    f64::from(rgb[(y * width + x) * 3 + channel])
+                };
+                let row = |dy: usize| byte(0, dy) * (1.0 - x.fract()) + byte(1, dy) * x.fract();
+                row(0) * (1.0 - y.fract()) + row(1) * y.fract()
+            })
+        }
+    }
+
+    type Map = fn(f64, f64) -> Option<(f64, f64)>;
+
+    const MAPS: &[(&str, Map)] = &[
+        ("as it is", |x, y| Some((x + 20.0, y + 10.0))),
+        ("finer, beyond all edges", |x, y| Some((0.37 * x - 20.3, 0.41 * y - 33.7))),
+        ("coarser, turned", |x, y| Some((1.9 * x - 0.8 * y + 120.0, 0.8 * x + 1.7 * y - 40.0))),
+        ("much coarser", |x, y| Some((9.1 * x - 900.0, 7.3 * y - 700.0))),
+        ("coarser than any level", |x, y| Some((150.0 * x - 19_000.0, 170.0 * y - 21_000.0))),
+        ("a single point", |_, _| Some((40.3, 20.7))),
+        ("perspective", |x, y| {
+            let depth = 1.0 + 0.006 * (255.0 - y);
+            Some((300.0 + 1.4 * (x - 128.0) * depth, 20.0 + 3.1 * y / depth))
+        }),
+        ("beyond a horizon", |x, y| (x + y > 200.0).then_some((1.7 * x, 1.1 * y))),
+    ];
+
+    #[test]
+    fn a_crop_is_its_definition_but_for_rounding() {
+        for (width_px, height_px) in [(640, 480), (323, 131), (62, 50), (1, 7), (7, 1)] {
+            // Hash noise on a wave: the steepest that bytes can be, and smooth.
+            let byte =
+                |at: usize| (at as u32).wrapping_mul(0x9E37_79B9).rotate_left(9) as u8 / 2 + (at / 97 % 128) as u8;
+            let rgb: Vec<u8> = (0..width_px * height_px * 3).map(byte).collect();
+            let pyramid = Pyramid::new(Picture { rgb: &rgb, width_px, height_px });
+            let plain = Plain::new(&rgb, width_px, height_px);
+            for (name, map) in MAPS {
+                let found = pyramid.crop(map);
+                let off = |(found, wanted): (&u8, f64)| (f64::from(*found) - wanted).abs();
+                let worst = found.iter().zip(plain.crop(*map)).map(off).fold(0.0, f64::max);
+                // Half a level is rounding; the rest is that positions are f32.
+                assert!(worst < 0.6, "{width_px} x {height_px} {name}: {worst} levels of 255 off");
+            }
+        }
     }
 
     #[test]

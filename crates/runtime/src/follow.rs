@@ -10,11 +10,8 @@
 
 pub mod anchor;
 pub mod follower;
-pub mod lucas_kanade;
-pub mod patch;
 pub mod pyramid;
 pub mod ring;
-pub mod similarity;
 pub mod stage;
 
 use serde::Deserialize;

@@ -6,13 +6,11 @@
 use std::sync::Arc;
 
 use smgeo_flow::Stamp;
+use smgeo_vision::Matching;
+use smgeo_vision::similarity::Similarity;
 
-use super::patch::{Patch, Template};
-use super::pyramid::{Level, Pyramid};
-use super::similarity::Similarity;
+use super::pyramid::Pyramid;
 
-const STEPS_MAX: usize = 10;
-const STEP_PX_MIN: f64 = 0.005;
 /// The correction of one frame's error; a greater one has found something else.
 const CORRECTION_PX_MAX: f64 = 2.0;
 
@@ -36,14 +34,6 @@ pub struct Compared {
     pub placed: bool,
 }
 
-/// Are the buffers that comparing takes, shared by all targets.
-#[derive(Default)]
-pub struct Compare {
-    wide: Patch,
-    template: Template,
-    seen: Patch,
-}
-
 impl Anchor {
     /// Takes the picture `radius` pixels around `at`.
     pub fn new(picture: Arc<Pyramid>, at: [f64; 2], radius: usize) -> Self {
@@ -56,42 +46,18 @@ impl Anchor {
     }
 
     /// Compares the anchor's picture, turned as the target has turned, with `frame` around `guess`, and places it there.
-    pub fn compare(&self, frame: &Pyramid, guess: [f64; 2], buffers: &mut Compare) -> Compared {
+    pub fn compare(&self, frame: &Pyramid, guess: [f64; 2], matching: &mut Matching) -> Compared {
         let Some(level) = frame.levels().first() else { return Compared { likeness: 0.0, at: guess, placed: false } };
-        let Compare { wide, template, seen } = buffers;
-        let since = self.since;
-        let picture = &self.picture.levels()[0];
-        wide.sample_with(picture, self.at, self.radius + 1, |offset| since.turned_back(offset));
-        let placeable = template.set(wide);
-        let guessed = likeness(level, guess, template, seen);
+        let placeable = matching.take(&self.picture.levels()[0], self.at, self.radius, self.since);
+        let guessed = matching.likeness(level, guess);
         if placeable {
-            let at = place(level, guess, template, seen);
+            let at = matching.place(level, guess);
             let correction_px = (at[0] - guess[0]).hypot(at[1] - guess[1]);
-            let corrected = likeness(level, at, template, seen);
+            let corrected = matching.likeness(level, at);
             if correction_px <= CORRECTION_PX_MAX && corrected >= guessed {
                 return Compared { likeness: corrected, at, placed: true };
             }
         }
         Compared { likeness: guessed, at: guess, placed: false }
     }
-}
-
-fn likeness(level: &Level, at: [f64; 2], template: &Template, seen: &mut Patch) -> f32 {
-    seen.sample(level, at, template.patch.radius);
-    seen.subtract_mean();
-    template.patch.correlation(seen)
-}
-
-fn place(level: &Level, guess: [f64; 2], template: &Template, seen: &mut Patch) -> [f64; 2] {
-    let mut at = guess;
-    for _ in 0..STEPS_MAX {
-        seen.sample(level, at, template.patch.radius);
-        seen.match_contrast(&template.patch);
-        let step = template.step(seen);
-        at = [at[0] + step[0], at[1] + step[1]];
-        if step[0].hypot(step[1]) < STEP_PX_MIN {
-            break;
-        }
-    }
-    at
 }

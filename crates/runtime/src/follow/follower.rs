@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::{FrameId, Sight};
+use smgeo_vision::similarity::{self, Fit, Similarity};
+use smgeo_vision::{Found, LucasKanade, Matching};
 
 use super::Config;
-use super::anchor::{Anchor, Compare};
-use super::lucas_kanade::{Found, LucasKanade};
+use super::anchor::Anchor;
 use super::pyramid::Pyramid;
-use super::similarity::{self, Fit, Similarity};
 
 /// Points along a side of the grid laid around a target.
 const GRID: usize = 7;
@@ -115,7 +115,7 @@ struct Past {
 #[derive(Default)]
 pub struct Buffers {
     find: LucasKanade,
-    compare: Compare,
+    compare: Matching,
     pairs: Vec<([f64; 2], [f64; 2])>,
 }
 
@@ -229,7 +229,7 @@ impl Follower {
                 continue;
             }
             let guess = [from[0] + self.step_last[0], from[1] + self.step_last[1]];
-            match buffers.find.find(&self.picture, picture, from, guess) {
+            match buffers.find.find(self.picture.levels(), picture.levels(), from, guess) {
                 Found::At(there) => {
                     textured += 1;
                     buffers.pairs.push((from, there));

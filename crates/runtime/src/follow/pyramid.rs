@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use smgeo_flow::Stamp;
 use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::{Frame, FrameId, PixelFormat};
+use smgeo_vision::{Level, brightness_of_rgb, halved};
 
 /// Levels, each half the size of the one before.
 pub const LEVELS: usize = 4;
@@ -29,17 +28,6 @@ pub struct Pyramid {
     levels: Vec<Level>,
 }
 
-/// Is one picture of a pyramid.
-#[derive(Debug)]
-pub struct Level {
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Brightness, row by row.
-    pub luma: Vec<u8>,
-}
-
 impl Pyramid {
     /// Returns the levels, finest first.
     pub fn levels(&self) -> &[Level] {
@@ -60,8 +48,7 @@ impl Pyramid {
 
     /// Says whether a place on the finest level lies in the picture, `margin` pixels from its edge.
     pub fn holds(&self, at: [f64; 2], margin: f64) -> bool {
-        let inside = |place: f64, side: usize| place >= margin && place <= side as f64 - margin;
-        self.levels.first().is_some_and(|finest| inside(at[0], finest.width) && inside(at[1], finest.height))
+        self.levels.first().is_some_and(|finest| finest.holds(at, margin))
     }
 
     /// Returns the memory it takes.
@@ -75,34 +62,17 @@ impl Pyramid {
     }
 }
 
-impl Level {
-    /// Returns the brightness at a place between pixels; beyond the edge the picture goes on with its last row or column.
-    pub fn between(&self, at: [f64; 2]) -> f32 {
-        let (x, y) = (at[0] - 0.5, at[1] - 0.5);
-        let (x0, y0) = (x.floor(), y.floor());
-        let (fx, fy) = ((x - x0) as f32, (y - y0) as f32);
-        let column = |offset: f64| (x0 + offset).clamp(0.0, self.width as f64 - 1.0) as usize;
-        let row = |offset: f64| (y0 + offset).clamp(0.0, self.height as f64 - 1.0) as usize;
-        let luma = |x: f64, y: f64| f32::from(self.luma[row(y) * self.width + column(x)]);
-        let upper = luma(0.0, 0.0) * (1.0 - fx) + luma(1.0, 0.0) * fx;
-        let lower = luma(0.0, 1.0) * (1.0 - fx) + luma(1.0, 1.0) * fx;
-        upper * (1.0 - fy) + lower * fy
-    }
-}
-
-/// Builds pyramids; it keeps the buffers that building takes.
+/// Builds pyramids; it keeps the buffer that building takes.
 pub struct PyramidBuilder {
     work_width_px_max: u32,
-    resizer: Resizer,
-    options: ResizeOptions,
-    shrunk: Option<Image<'static>>,
+    /// The brightness of the whole frame, where the finest level is smaller.
+    whole: Level,
 }
 
 impl PyramidBuilder {
     /// Makes a builder of pyramids whose finest level is at most this wide.
     pub fn new(work_width_px_max: u32) -> Self {
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-        Self { work_width_px_max: work_width_px_max.max(64), resizer: Resizer::new(), options, shrunk: None }
+        Self { work_width_px_max: work_width_px_max.max(64), whole: Level::default() }
     }
 
     /// Builds the pyramid of a frame, or nothing if the frame has too few pixels or bytes.
@@ -116,9 +86,9 @@ impl PyramidBuilder {
             return None;
         }
         let mut levels = Vec::with_capacity(LEVELS);
-        levels.push(self.finest(frame, width, height, shrink)?);
+        levels.push(self.finest(frame, shrink)?);
         while levels.len() < LEVELS {
-            let next = self.half(levels.last()?)?;
+            let next = halved(levels.last()?);
             levels.push(next);
         }
         Some(Arc::new(Pyramid {
@@ -131,39 +101,21 @@ impl PyramidBuilder {
         }))
     }
 
-    fn finest(&mut self, frame: &Frame, width: u32, height: u32, shrink: u32) -> Option<Level> {
+    /// Whole blocks only, so that a place on the level is the frame's place divided, whatever the remainder.
+    fn finest(&mut self, frame: &Frame, shrink: u32) -> Option<Level> {
         let PixelFormat::Rgb8 = frame.format;
-        let pixels = width as usize * height as usize;
-        let luma = if shrink == 1 {
-            luma_of_rgb(frame.bytes.get(..pixels * 3)?)
-        } else {
-            let source = ImageRef::new(frame.width_px, frame.height_px, &frame.bytes, PixelType::U8x3).ok()?;
-            let fits = self.shrunk.as_ref().is_some_and(|image| (image.width(), image.height()) == (width, height));
-            if !fits {
-                self.shrunk = Some(Image::new(width, height, PixelType::U8x3));
-            }
-            let shrunk = self.shrunk.as_mut()?;
-            // Whole blocks only, so that a place on the level is the frame's place divided, whatever the remainder.
-            let (used_width, used_height) = (f64::from(width * shrink), f64::from(height * shrink));
-            let options = self.options.crop(0.0, 0.0, used_width, used_height);
-            self.resizer.resize(&source, shrunk, &options).ok()?;
-            luma_of_rgb(shrunk.buffer())
-        };
-        Some(Level { width: width as usize, height: height as usize, luma })
+        let (width, height) = (frame.width_px as usize, frame.height_px as usize);
+        let rgb = frame.bytes.get(..width * height * 3)?;
+        if shrink == 1 {
+            let mut finest = Level::default();
+            brightness_of_rgb(rgb, width, height, &mut finest);
+            return Some(finest);
+        }
+        brightness_of_rgb(rgb, width, height, &mut self.whole);
+        let mut finest = halved(&self.whole);
+        for _ in 1..shrink.ilog2() {
+            finest = halved(&finest);
+        }
+        Some(finest)
     }
-
-    fn half(&mut self, level: &Level) -> Option<Level> {
-        let (width, height) = (level.width / 2, level.height / 2);
-        let source = ImageRef::new(level.width as u32, level.height as u32, &level.luma, PixelType::U8).ok()?;
-        let mut half = Image::new(width as u32, height as u32, PixelType::U8);
-        let options = self.options.crop(0.0, 0.0, (width * 2) as f64, (height * 2) as f64);
-        self.resizer.resize(&source, &mut half, &options).ok()?;
-        Some(Level { width, height, luma: half.into_vec() })
-    }
-}
-
-/// Weighs the colours as ITU-R BT.601 does, in 256ths.
-fn luma_of_rgb(rgb: &[u8]) -> Vec<u8> {
-    let (pixels, _) = rgb.as_chunks::<3>();
-    pixels.iter().map(|&[r, g, b]| ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b)) >> 8) as u8).collect()
 }

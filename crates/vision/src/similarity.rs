@@ -39,6 +39,7 @@ impl Similarity {
     }
 
     /// Returns an offset from the new centre as an offset from the old one.
+    #[inline]
     pub fn turned_back(self, [x, y]: [f64; 2]) -> [f64; 2] {
         let [c, s] = self.turn;
         let squared = (c * c + s * s).max(f64::MIN_POSITIVE);
@@ -65,15 +66,15 @@ pub fn fit(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Option<Fit> {
     }
     let mut similarity = guess(pairs, centre);
     let mut agreeing: Vec<([f64; 2], [f64; 2])> = Vec::with_capacity(pairs.len());
-    let mut sigma_px = 0.0;
+    let (mut sorted, mut sigma_px) = (Vec::with_capacity(pairs.len()), 0.0);
     for round in 0..ROUNDS {
-        let distances: Vec<f64> = pairs.iter().map(|pair| distance(similarity, centre, *pair)).collect();
+        let squared = |pair: &([f64; 2], [f64; 2])| squared_distance(similarity, centre, *pair);
         // Of a distance in the plane: its median is 1.1774 sigma (Rayleigh).
-        sigma_px = median(distances.clone()) / 1.1774;
+        sigma_px = median(&mut sorted, pairs.iter().map(squared)).sqrt() / 1.1774;
         let limit_px =
             (AGREEMENT_SIGMAS * sigma_px * if round == 0 { SIGMA_PER_MEDIAN } else { 1.0 }).max(AGREEMENT_PX_MIN);
         agreeing.clear();
-        agreeing.extend(pairs.iter().zip(&distances).filter(|(_, far)| **far <= limit_px).map(|(pair, _)| *pair));
+        agreeing.extend(pairs.iter().filter(|pair| squared(pair) <= limit_px * limit_px));
         similarity = least_squares(&agreeing, centre)?;
     }
     Some(Fit { similarity, inliers: agreeing.len(), residual_px: sigma_px })
@@ -82,14 +83,17 @@ pub fn fit(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Option<Fit> {
 /// Guesses by the median shift and by every pair of pairs half the list apart, and takes what most points agree with best: a
 /// third of strays that move together would draw a mean or a median away.
 fn guess(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Similarity {
-    let shift_of = |axis: usize| median(pairs.iter().map(|(before, after)| after[axis] - before[axis]).collect());
+    let mut sorted = Vec::with_capacity(pairs.len());
+    let mut shift_of =
+        |axis: usize| median(&mut sorted, pairs.iter().map(|(before, after)| after[axis] - before[axis]));
     let shifted = Similarity { shift: [shift_of(0), shift_of(1)], turn: [1.0, 0.0] };
-    let spread =
-        |similarity: &Similarity| median(pairs.iter().map(|pair| distance(*similarity, centre, *pair)).collect());
+    let mut spread = |similarity: Similarity| {
+        median(&mut sorted, pairs.iter().map(|pair| squared_distance(similarity, centre, *pair)))
+    };
     let half = pairs.len() / 2;
     let by_two =
         (0..pairs.len()).filter_map(|index| through(pairs[index], pairs[(index + half) % pairs.len()], centre));
-    let guesses = std::iter::once(shifted).chain(by_two).map(|similarity| (spread(&similarity), similarity));
+    let guesses = std::iter::once(shifted).chain(by_two).map(|similarity| (spread(similarity), similarity));
     guesses.min_by(|one, other| one.0.total_cmp(&other.0)).map_or(shifted, |(_, similarity)| similarity)
 }
 
@@ -106,10 +110,12 @@ fn through(one: ([f64; 2], [f64; 2]), other: ([f64; 2], [f64; 2]), centre: [f64;
     Some(Similarity { shift: [one.1[0] - arm[0] - centre[0], one.1[1] - arm[1] - centre[1]], turn })
 }
 
-fn distance(similarity: Similarity, centre: [f64; 2], (before, after): ([f64; 2], [f64; 2])) -> f64 {
+/// Squared, because what is compared and what is in the middle is the same, and the root of each would cost more than all else.
+fn squared_distance(similarity: Similarity, centre: [f64; 2], (before, after): ([f64; 2], [f64; 2])) -> f64 {
     let turned = similarity.turned([before[0] - centre[0], before[1] - centre[1]]);
     let there = [centre[0] + similarity.shift[0] + turned[0], centre[1] + similarity.shift[1] + turned[1]];
-    (after[0] - there[0]).hypot(after[1] - there[1])
+    let off = [after[0] - there[0], after[1] - there[1]];
+    off[0] * off[0] + off[1] * off[1]
 }
 
 /// The closed form of the least squares of a plane similarity: turn from the products about both means.
@@ -140,12 +146,15 @@ fn least_squares(pairs: &[([f64; 2], [f64; 2])], centre: [f64; 2]) -> Option<Sim
     Some(Similarity { shift, turn })
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    let middle = values.len() / 2;
-    if values.is_empty() {
+/// Returns the middle one of the values; `sorted` is memory for them.
+fn median(sorted: &mut Vec<f64>, values: impl Iterator<Item = f64>) -> f64 {
+    sorted.clear();
+    sorted.extend(values);
+    let middle = sorted.len() / 2;
+    if sorted.is_empty() {
         return 0.0;
     }
-    *values.select_nth_unstable_by(middle, f64::total_cmp).1
+    *sorted.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 #[cfg(test)]
