@@ -85,6 +85,11 @@ function startAnew() {
   map.keepOnly(new Set());
 }
 
+/** The last part of a path: the folders before it say nothing in flight. */
+function fileName(path) {
+  return path.split('/').filter(Boolean).pop() ?? path;
+}
+
 async function openMap(imagery) {
   try {
     map.open(imagery);
@@ -154,7 +159,7 @@ function drawAges() {
   gauge('video', shown ? ageText(videoMs) : '–', !shown || old || frozen);
   gauge('telemetry', ageText(telemetryMs), telemetryMs > TELEMETRY_STALE_MS);
   gauge('height', pose ? `${Math.round(pose.altitude_msl_m)} m MSL${pose.height_ground_m === undefined ? '' : `, ${Math.round(pose.height_ground_m)} m AGL`}` : '–', !pose);
-  gauge('imagery', state?.imagery ? [state.imagery.name, state.imagery.date].filter(Boolean).join(', ') : 'none', !state?.imagery);
+  gauge('imagery', state?.imagery ? [fileName(state.imagery.name), state.imagery.date].filter(Boolean).join(', ') : 'none', !state?.imagery);
   gauge('model', state?.model ? `${state.model.name} ${state.model.hash.slice(0, 8)} on ${state.model.backend}` : 'none', !state?.model);
   byId('frame-label').textContent = shown ? `frame ${shown.frame} · ${shown.width}×${shown.height}` : '';
 }
