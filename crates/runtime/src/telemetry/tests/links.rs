@@ -1,5 +1,9 @@
 //! Links to a vehicle, and logs of one.
 
+use std::io::Read;
+
+use serialport::{SerialPort, TTYPort};
+
 use super::*;
 
 fn loopback_link(signing: Option<&Signing>, clock: &SharedClock) -> Arc<Link> {
@@ -33,6 +37,31 @@ fn a_link_takes_mavlink_counts_noise_and_answers_its_peer() {
     let (mut reader, mut answered) = (vehicle.reader(), Vec::new());
     reader.read(&mut answered).unwrap();
     assert_eq!(answered[0].header.component_id, 100);
+}
+
+#[test]
+fn a_serial_line_carries_mavlink_both_ways_and_noise_is_passed_over() {
+    let (mut radio, line) = TTYPort::pair().unwrap();
+    radio.set_timeout(Duration::from_secs(5)).unwrap();
+    let address = format!("serial:{}:57600", line.name().unwrap());
+    drop(line);
+    let link = Link::open(&address, None, None, SystemClock::shared()).unwrap();
+    let mut raw = MAVLinkV2MessageRaw::new();
+    raw.serialize_message(MavHeader { system_id: 7, component_id: 1, sequence: 0 }, &attitude_message());
+    radio.write_all(b"a radio that starts up").unwrap();
+    radio.write_all(raw.raw_bytes()).unwrap();
+    let (mut reader, mut received) = (link.reader(), Vec::new());
+    for _ in 0..50 {
+        reader.read(&mut received).unwrap();
+        if !received.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(received.iter().map(|received| received.header.system_id).collect::<Vec<_>>(), [7]);
+    link.send(1, 100, &attitude_message(), None);
+    let mut sent = vec![0; raw.raw_bytes().len()];
+    radio.read_exact(&mut sent).unwrap();
+    assert_eq!(parsed(&sent).1, attitude_message());
 }
 
 #[test]
