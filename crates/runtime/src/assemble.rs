@@ -113,13 +113,9 @@ impl Assemble {
         }
     }
 
-    fn assemble(&mut self, followed: &Followed) -> QueryBatch {
+    fn assemble(&mut self, followed: &Followed, scene: &Result<Scene, Arc<str>>) -> QueryBatch {
         let frame = &followed.frame;
-        self.ends.seen.note(SeenFrame::from(&**frame));
-        self.ends.picture.send_replace(Some(frame.clone()));
         self.finder.take_tracks();
-        let scene = self.scene(frame);
-        self.look(frame, &scene);
         let mut batch = QueryBatch {
             frame: frame.id,
             captured: frame.captured,
@@ -137,13 +133,13 @@ impl Assemble {
             let query = match target.sight {
                 Sight::Lost(reason) => Err(reason),
                 Sight::At { .. } if frame.frozen => Err("the video stands still"),
-                Sight::At { pixel, sigma_px } => self.query(frame, &scene, &pyramid, target, (pixel, sigma_px)),
+                Sight::At { pixel, sigma_px } => self.query(frame, scene, &pyramid, target, (pixel, sigma_px)),
             };
             match query {
                 Ok(query) => batch.queries.push(query),
                 Err(reason) => {
                     if reason == STRAYED || matches!(target.sight, Sight::Lost(_)) {
-                        self.find_again(frame, &scene, &target.prompt);
+                        self.find_again(frame, scene, &target.prompt);
                     }
                     batch.unseen.push((id, reason));
                 }
@@ -244,8 +240,14 @@ impl Stage for Assemble {
         let followed = self.ends.followed.take(POLL_INTERVAL);
         self.take_telemetry();
         if let Some(followed) = followed {
-            let batch = self.assemble(&followed);
+            let frame = &followed.frame;
+            self.ends.seen.note(SeenFrame::from(&**frame));
+            self.ends.picture.send_replace(Some(frame.clone()));
+            let scene = self.scene(frame);
+            let batch = self.assemble(&followed, &scene);
             self.ends.queries.put(batch);
+            // What only the map and the tiles ahead need comes after the question.
+            self.look(frame, &scene);
         }
         Ok(())
     }
