@@ -7,6 +7,7 @@
 //! else, or the target has moved, and neither can be told from the other. Silence is an answer too: without confirmation a track goes from locked to coasting, its uncertainty
 //! grows, and after [`Config::coasting_s`] it is lost and gives no position.
 
+mod config;
 mod hypothesis;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use serde::{Deserialize, Serialize};
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
 use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::{
@@ -26,103 +26,11 @@ use smgeo_messages::{
 use tokio::sync::{broadcast, watch};
 
 use crate::control::Latency;
+pub use config::Config;
 use hypothesis::{Hypothesis, Verdict};
 
 /// Is how long one step waits for evidence.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Sets how evidence becomes a track.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Answers below this probability are no confirmation, 0 to 1.
-    pub score_min: f64,
-    /// An answer further from the ray of the click than both explain is no confirmation; the ray's standard deviation is
-    /// taken as this many times what telemetry claims.
-    pub click_widening: f64,
-    /// Confirmations before a track counts as locked.
-    pub confirmations_min: u32,
-    /// A track is locked only while its place is at least this probable, averaged over `correlation_s`: CE90 speaks of nine cases in
-    /// ten, so a look-alike elsewhere may not be one in ten.
-    pub locked_probability_min: f64,
-    /// A track is locked only while its CE90 is at most this, metres.
-    pub locked_ce90_m_max: f64,
-    /// A track is locked only while its last confirmation is at most this old, seconds.
-    pub locked_age_s_max: f64,
-    /// A track without confirmation for this long is lost, seconds.
-    pub coasting_s: f64,
-    /// Errors of frames closer than this are taken as the same error, seconds.
-    pub correlation_s: f64,
-    /// How fast the variance of a confirmed position grows, m²/s, so that an old error is not believed for ever.
-    pub creep_m2_s: f64,
-    /// How fast the uncertainty of an unconfirmed position grows, m/s, one standard deviation.
-    pub drift_mps: f64,
-    /// One standard deviation of how far the imagery itself may lie off, metres; added to every CE90.
-    pub map_sigma_m: f64,
-    /// A track is published at least this often, seconds.
-    pub publish_interval_s_max: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            score_min: 0.25,
-            click_widening: 2.0,
-            confirmations_min: 3,
-            locked_probability_min: 0.9,
-            locked_ce90_m_max: 25.0,
-            locked_age_s_max: 2.0,
-            coasting_s: 10.0,
-            correlation_s: 4.0,
-            creep_m2_s: 0.02,
-            drift_mps: 0.5,
-            map_sigma_m: 1.0,
-            publish_interval_s_max: 0.5,
-        }
-    }
-}
-
-impl Config {
-    /// Checks the numbers and returns a sentence that says which to change.
-    pub fn check(&self) -> Result<(), String> {
-        let positive = [
-            ("fuse.click_widening", self.click_widening),
-            ("fuse.locked_ce90_m_max", self.locked_ce90_m_max),
-            ("fuse.locked_age_s_max", self.locked_age_s_max),
-            ("fuse.coasting_s", self.coasting_s),
-            ("fuse.correlation_s", self.correlation_s),
-            ("fuse.publish_interval_s_max", self.publish_interval_s_max),
-        ];
-        for (key, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(format!("{key} is {value}; it must be more than 0"));
-            }
-        }
-        let not_negative = [
-            ("fuse.creep_m2_s", self.creep_m2_s),
-            ("fuse.drift_mps", self.drift_mps),
-            ("fuse.map_sigma_m", self.map_sigma_m),
-        ];
-        for (key, value) in not_negative {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("{key} is {value}; it must be 0 or more"));
-            }
-        }
-        let probabilities =
-            [("fuse.score_min", self.score_min), ("fuse.locked_probability_min", self.locked_probability_min)];
-        for (key, value) in probabilities {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(format!("{key} is {value}; it must be from 0 to 1"));
-            }
-        }
-        if self.coasting_s < self.locked_age_s_max {
-            return Err(
-                "fuse.coasting_s is less than fuse.locked_age_s_max; a track coasts after it was locked".to_owned()
-            );
-        }
-        Ok(())
-    }
-}
 
 /// Is the stage: evidence in, tracks out.
 pub struct Fuse {

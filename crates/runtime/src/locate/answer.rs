@@ -62,10 +62,9 @@ impl Reading<'_> {
         if query.ray.is_some_and(|ray| ray.disagrees(at, covariance, widening)) {
             return Outcome::NotFound("map and ray disagree");
         }
-        let size_m = (right - left) * query.window.metres_per_px().east;
-        let Ok(shared) =
-            self.shared(query, at, covariance, size_m.max((bottom - top) * query.window.metres_per_px().north))
-        else {
+        let scale = query.window.metres_per_px();
+        let size_m = ((right - left) * scale.east).max((bottom - top) * scale.north);
+        let Ok(shared) = self.shared(query, at, covariance, size_m) else {
             return Outcome::NotFound("the network gave no usable answer");
         };
         Outcome::Found(Box::new(Found {
@@ -112,7 +111,7 @@ impl Reading<'_> {
     fn log_prior(&self, query: &Query, ray: &RayFix) -> impl Fn(f64, f64) -> f64 + use<> {
         let centre = query.window.pixel(ray.at);
         let scale = query.window.metres_per_px();
-        // A prior that cannot be inverted says nothing, which is what the floor says.
+        // A prior that cannot be inverted says nothing: it is the same everywhere.
         let likeness = ray.spread.likeness(self.config.prior_widening);
         let floor = self.config.prior_outlier;
         move |x, y| {
