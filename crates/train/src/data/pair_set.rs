@@ -192,6 +192,7 @@ pub fn recipe(source: Source) -> Recipe {
         absent: 0.0,
         raw: 0.0,
         on_object: 1.0,
+        even_classes: 0.0,
         zoom_naip: [1.0; 2],
         zoom_dubai: [1.2; 2],
         zoom_town: [1.0; 2],

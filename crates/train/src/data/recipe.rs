@@ -28,6 +28,8 @@ pub struct Recipe {
     pub relief: f64,
     /// Share of crops centred on an object where there is one; the others are centred anywhere.
     pub on_object: f64,
+    /// Share of these objects whose class is drawn first, evenly among those in view: most objects of a town are houses.
+    pub even_classes: f64,
     /// Strength of colour changes, 1 is usual, 0 is none.
     pub look: f32,
     /// Window pixels a ground pixel, lowest and highest, for aerial places.
@@ -52,6 +54,7 @@ impl Default for Recipe {
             raw: 0.2,
             relief: 0.8,
             on_object: 0.5,
+            even_classes: 0.5,
             look: 1.0,
             zoom_naip: [1.0, 1.25],
             zoom_dubai: [0.9, 1.5],

@@ -1,6 +1,8 @@
 //! One query in the making: a frame over a ground, its rectified crop, and the clicks in it.
 
-use rand::seq::SliceRandom;
+use std::collections::BTreeSet;
+
+use rand::seq::{IndexedRandom, IteratorRandom, SliceRandom};
 use rand::{Rng, RngExt};
 
 use super::Raster;
@@ -179,8 +181,10 @@ fn aim_in(
 ) -> Option<(DroneFrame, Subject, [f64; 2])> {
     let in_region = |(index, _): &&(usize, [f64; 2])| region.window_px(ground.boxes[*index].centre()).is_some();
     let objects: Vec<_> = frame.objects.iter().filter(in_region).copied().collect();
-    if !objects.is_empty() && rng.random_bool(recipe.on_object) {
-        let (index, pixel) = objects[rng.random_range(0..objects.len())];
+    let class = |(index, _): &(usize, [f64; 2])| ground.boxes[*index].class.as_str();
+    if rng.random_bool(recipe.on_object)
+        && let Some(&(index, pixel)) = draw_object(rng, &objects, class, recipe.even_classes)
+    {
         return Some((frame, Subject::Object(index), pixel));
     }
     let (width, height) = (frame.picture.width() as f64, frame.picture.height() as f64);
@@ -188,6 +192,21 @@ fn aim_in(
     let point = frame.ground_at(pixel)?;
     region.window_px(point)?;
     Some((frame, Subject::Point(point), pixel))
+}
+
+/// Draws one of some objects: as often as `even_classes` says the class first, evenly among theirs, else any.
+fn draw_object<'a, T>(
+    rng: &mut impl Rng,
+    objects: &'a [T],
+    class: impl Fn(&T) -> &'a str,
+    even_classes: f64,
+) -> Option<&'a T> {
+    if !rng.random_bool(even_classes) {
+        return objects.choose(rng);
+    }
+    let classes: BTreeSet<&str> = objects.iter().map(&class).collect();
+    let drawn = classes.into_iter().choose(rng)?;
+    objects.iter().filter(|object| class(object) == drawn).choose(rng)
 }
 
 /// Photographs a layer of another date than the region's, if there is one, with a drawn camera.
@@ -199,11 +218,12 @@ fn frame_of_layer(
 ) -> Option<(DroneFrame, Subject, [f64; 2])> {
     let in_region = |index: &usize| is_well_inside(region, ground.boxes[*index].centre());
     let objects: Vec<usize> = (0..ground.boxes.len()).filter(in_region).collect();
-    let subject = if !objects.is_empty() && rng.random_bool(recipe.on_object) {
-        Subject::Object(objects[rng.random_range(0..objects.len())])
-    } else {
-        Subject::Point(point_of(rng, region))
+    let class = |index: &usize| ground.boxes[*index].class.as_str();
+    let object = match rng.random_bool(recipe.on_object) {
+        true => draw_object(rng, &objects, class, recipe.even_classes),
+        false => None,
     };
+    let subject = object.map_or_else(|| Subject::Point(point_of(rng, region)), |&index| Subject::Object(index));
     let aim = match subject {
         Subject::Point(point) => point,
         Subject::Object(index) => {
@@ -252,4 +272,24 @@ fn point_of(rng: &mut impl Rng, region: &Region) -> [f64; 2] {
 
 fn margin_px(region: &Region) -> f64 {
     if region.rows * region.columns == 1 { LONE_MARGIN_PX } else { 8.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn a_rare_class_is_drawn_as_often_as_a_common_one_where_classes_are_even() {
+        let objects: Vec<&str> = std::iter::once("tank").chain(std::iter::repeat_n("house", 99)).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for (even_classes, expected) in [(0.0, 0.01), (0.5, 0.255), (1.0, 0.5)] {
+            let is_tank = |_| draw_object(&mut rng, &objects, |class| *class, even_classes) == Some(&"tank");
+            let share = (0..4000).map(is_tank).filter(|tank| *tank).count() as f64 / 4000.0;
+            // Five standard deviations of a share of 4000 draws.
+            assert!((share - expected).abs() < 0.04, "{even_classes}: {share}");
+        }
+        assert_eq!(draw_object(&mut rng, &[] as &[&str], |class| *class, 0.5), None);
+    }
 }
