@@ -10,8 +10,12 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use image::{ImageReader, Limits, RgbImage};
 use serde::Serialize;
-use smgeo_engine::stills::{QueryCrop, QueryScale, TiledReference};
-use smgeo_engine::{Backend, BackendName, EncoderImage, EngineConfig, LocateRequest, Located, Package, View, decode};
+use smgeo_engine::pose_search::{self, Pose, PoseGrid, Sought};
+use smgeo_engine::stills::{QueryCrop, TiledReference};
+use smgeo_engine::{
+    Backend, BackendName, EncoderImage, EngineConfig, LocateRequest, Located, Maps, Mosaic, Package, TILE_PX, View,
+    decode,
+};
 
 use georeference::{Bounds, Georeference, Place};
 
@@ -36,10 +40,22 @@ pub struct Args {
     /// Edges of the reference, degrees: west, south, east, north.
     #[arg(long, value_name = "W,S,E,N", value_parser = numbers::<4>, allow_hyphen_values = true)]
     bounds: Option<Numbers<4>>,
-    /// Ground resolution of the query, metres a pixel: the query is then cut around the click at the scale of the
-    /// reference. Without it the largest square around the click is resized to the network's 256 pixels.
+    /// Which way the top of the query looks, degrees clockwise from north. What of the pose is not given is tried: 16 headings, 4
+    /// tilts, 4 scales.
+    #[arg(long, value_name = "H", allow_hyphen_values = true)]
+    heading_deg: Option<f64>,
+    /// How far the camera looked up from straight down, degrees.
+    #[arg(long, value_name = "T")]
+    tilt_deg: Option<f64>,
+    /// Ground resolution of the query where it is clicked, across the line of sight, metres a pixel.
     #[arg(long, value_name = "G")]
     query_gsd_m: Option<f64>,
+    /// Horizontal field of view of the query's camera, degrees.
+    #[arg(long, value_name = "F", default_value_t = PoseGrid::default().field_of_view_deg)]
+    fov_deg: f64,
+    /// The query is laid out like the reference already, north up, and its largest square shows as much as 256 reference pixels.
+    #[arg(long, conflicts_with_all = ["heading_deg", "tilt_deg", "query_gsd_m", "fov_deg"])]
+    as_is: bool,
     /// Writes a picture with the click, the heat map and the box.
     #[arg(long, value_name = "PNG")]
     overlay: Option<PathBuf>,
@@ -70,20 +86,26 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let package = Package::open(&args.package).context("opening the engine package")?;
     let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
     let mut backend = smgeo_runtime::backend::build(&config, &package).context("starting the engine")?;
-    let [x, y] = args.click.0;
-    let crop = QueryCrop::cut(&query, (x as f32, y as f32), query_scale(&args, &georeference)?)
-        .with_context(|| format!("cutting the query out of {}", args.query.display()))?;
     let tiled = TiledReference::cut(&reference).with_context(|| format!("cutting {}", args.reference.display()))?;
-    let (located, spent) = locate(backend.as_mut(), &package, &crop, &tiled)?;
+    let (reference_mosaic, tiles_ms) = timed(|| mosaic(backend.as_mut(), &tiled))?;
+    let click = args.click.0;
+    let (answer, query_ms) = timed(|| match args.as_is {
+        true => as_is(backend.as_mut(), &query, click, &reference_mosaic),
+        false => in_any_pose(backend.as_mut(), &query, click, &reference_mosaic, &poses(&args, &query, &georeference)?),
+    })
+    .with_context(|| format!("looking for what was clicked in {}", args.query.display()))?;
+    let manifest = package.manifest();
+    let located = decode(&answer.maps, manifest.stride_px, manifest.temperature)?;
     let report = Report {
         notes: notes(&package, &tiled, &georeference),
         place: georeference.place(&located)?,
+        pose: answer.pose,
         engine: backend.info().to_string(),
-        spent,
+        spent: Spent { tiles: tiled.tiles.len(), tiles_ms, query_ms },
         ..Report::of(&located)
     };
     if let Some(path) = &args.overlay {
-        overlay::draw(&query, [x, y], &crop, &reference, &located)
+        overlay::draw(&query, click, &answer.image, &reference, &located)
             .save_with_format(path, image::ImageFormat::Png)
             .with_context(|| format!("writing the overlay {}", path.display()))?;
     }
@@ -94,29 +116,61 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn locate(
-    backend: &mut dyn Backend,
-    package: &Package,
-    crop: &QueryCrop,
-    tiled: &TiledReference,
-) -> anyhow::Result<(Located, Spent)> {
-    let manifest = package.manifest();
-    let started = Instant::now();
-    let images: Vec<(&EncoderImage, View)> = tiled.tiles.iter().map(|tile| (tile, View::Tile)).collect();
-    let mosaic = tiled.mosaic(&backend.encode(&images)?)?;
-    let tiles_ms = ms_since(started);
-    let started = Instant::now();
-    let query = backend.encode(&[(&crop.image, View::Query)])?.remove(0);
-    let query_ms = ms_since(started);
-    let started = Instant::now();
-    let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
-    let maps = backend.locate(&[request])?.remove(0);
-    let located = decode(&maps, manifest.stride_px, manifest.temperature)?;
-    Ok((located, Spent { tiles: tiled.tiles.len(), tiles_ms, query_ms, locate_ms: ms_since(started) }))
+/// What the network says, and what it was asked.
+struct Answer {
+    maps: Maps,
+    image: EncoderImage,
+    pose: Option<BestPose>,
 }
 
-fn ms_since(started: Instant) -> f64 {
-    started.elapsed().as_secs_f64() * 1e3
+fn mosaic(backend: &mut dyn Backend, tiled: &TiledReference) -> anyhow::Result<Mosaic> {
+    let images: Vec<(&EncoderImage, View)> = tiled.tiles.iter().map(|tile| (tile, View::Tile)).collect();
+    Ok(tiled.mosaic(&backend.encode(&images)?)?)
+}
+
+fn as_is(backend: &mut dyn Backend, query: &RgbImage, [x, y]: [f64; 2], reference: &Mosaic) -> anyhow::Result<Answer> {
+    let crop = QueryCrop::cut(query, (x as f32, y as f32))?;
+    let features = backend.encode(&[(&crop.image, View::Query)])?.remove(0);
+    let request = LocateRequest { query: &features, click: crop.click, reference };
+    Ok(Answer { maps: backend.locate(&[request])?.remove(0), image: crop.image, pose: None })
+}
+
+fn in_any_pose(
+    backend: &mut dyn Backend,
+    query: &RgbImage,
+    click: [f64; 2],
+    reference: &Mosaic,
+    poses: &PoseGrid,
+) -> anyhow::Result<Answer> {
+    let Sought { maps, pose, image, tried } = pose_search::locate(backend, query, click, reference, poses)?;
+    let Pose { heading_deg, tilt_deg, scale } = pose;
+    Ok(Answer { maps, image, pose: Some(BestPose { heading_deg, tilt_deg, scale, tried }) })
+}
+
+/// The poses that are tried: what is given is not varied.
+fn poses(args: &Args, query: &RgbImage, georeference: &Georeference) -> anyhow::Result<PoseGrid> {
+    let mut poses = PoseGrid { field_of_view_deg: args.fov_deg, ..PoseGrid::default() };
+    if let Some(heading_deg) = args.heading_deg {
+        poses.headings_deg = vec![heading_deg];
+    }
+    if let Some(tilt_deg) = args.tilt_deg {
+        poses.tilts_deg = vec![tilt_deg];
+    }
+    if let Some(query_gsd_m) = args.query_gsd_m {
+        let Some(reference_gsd_m) = georeference.gsd_m() else {
+            bail!("--query-gsd-m needs the scale of the reference: give --gsd-m or --bounds as well");
+        };
+        let side_px = f64::from(query.width().min(query.height()));
+        poses.scales = vec![side_px / f64::from(TILE_PX as u32) * query_gsd_m / reference_gsd_m];
+    }
+    Ok(poses)
+}
+
+/// Does something and returns how many milliseconds it took.
+fn timed<T>(work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, f64)> {
+    let started = Instant::now();
+    let done = work()?;
+    Ok((done, started.elapsed().as_secs_f64() * 1e3))
 }
 
 fn georeference(args: &Args, reference: &RgbImage) -> anyhow::Result<Georeference> {
@@ -128,14 +182,6 @@ fn georeference(args: &Args, reference: &RgbImage) -> anyhow::Result<Georeferenc
             Ok(Georeference::Scale { gsd_m, size_px })
         }
         (None, None) => Ok(Georeference::Unknown),
-    }
-}
-
-fn query_scale(args: &Args, georeference: &Georeference) -> anyhow::Result<QueryScale> {
-    match (args.query_gsd_m, georeference.gsd_m()) {
-        (None, _) => Ok(QueryScale::Whole),
-        (Some(query_gsd_m), Some(reference_gsd_m)) => Ok(QueryScale::Ground { query_gsd_m, reference_gsd_m }),
-        (Some(_), None) => bail!("--query-gsd-m needs the scale of the reference: give --gsd-m or --bounds as well"),
     }
 }
 
@@ -190,10 +236,20 @@ struct Report {
     absent: f32,
     entropy_nats: f32,
     place: Option<Place>,
+    pose: Option<BestPose>,
     others: Vec<Other>,
     notes: Vec<String>,
     engine: String,
     spent: Spent,
+}
+
+/// The pose that fits best, of those that were tried.
+#[derive(Serialize)]
+struct BestPose {
+    heading_deg: f64,
+    tilt_deg: f64,
+    scale: f64,
+    tried: usize,
 }
 
 /// Another place where the object may be.
@@ -209,7 +265,6 @@ struct Spent {
     tiles: usize,
     tiles_ms: f64,
     query_ms: f64,
-    locate_ms: f64,
 }
 
 impl Report {
@@ -241,6 +296,9 @@ impl std::fmt::Display for Report {
             Some(place) => writeln!(f, "{place}")?,
             None => writeln!(f, "ground    unknown: give --bounds or --gsd-m")?,
         }
+        if let Some(BestPose { heading_deg, tilt_deg, tried, .. }) = &self.pose {
+            writeln!(f, "pose      heading {heading_deg:.0}, tilt {tilt_deg:.0} degrees fit best of {tried} poses")?;
+        }
         let elsewhere = (1.0 - self.probability - self.absent).max(0.0);
         writeln!(
             f,
@@ -254,8 +312,8 @@ impl std::fmt::Display for Report {
             writeln!(f, "or        {x:.1}, {y:.1} px   {:.1} %", 100.0 * other.probability)?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note      {note}"))?;
-        let Spent { tiles, tiles_ms, query_ms, locate_ms } = self.spent;
-        writeln!(f, "spent     {tiles} tiles {tiles_ms:.0} ms, query {query_ms:.0} ms, locate {locate_ms:.1} ms")?;
+        let Spent { tiles, tiles_ms, query_ms } = self.spent;
+        writeln!(f, "spent     {tiles} tiles {tiles_ms:.0} ms, query {query_ms:.0} ms")?;
         writeln!(f, "engine    {}", self.engine)
     }
 }

@@ -1,46 +1,53 @@
-//! The picture that shows an answer: on the left the query with its click and below it the place that was found, on the
-//! right the whole reference with heat and box.
+//! The picture that shows an answer: on the left the query with its click, below it what the network was given of it and the
+//! place that was found, on the right the whole reference with heat and box.
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
-use smgeo_engine::Located;
-use smgeo_engine::stills::QueryCrop;
+use smgeo_engine::image::CHANNELS;
+use smgeo_engine::{EncoderImage, Located, TILE_PX};
 
 // Wide enough to see a roof, small enough to mail.
 const REFERENCE_EDGE_PX_MAX: u32 = 2048;
-const QUERY_EDGE_PX_MIN: u32 = 256;
 const MARGIN_PX: u32 = 8;
 // The close view of the answer: one tile of the reference, enlarged.
 const CLOSE_EDGE_PX: u32 = 256;
 const CLOSE_ZOOM: u32 = 2;
 
 const CLICK: Rgb<u8> = Rgb([255, 64, 64]);
-const SQUARE: Rgb<u8> = Rgb([255, 220, 0]);
 const BOX: Rgb<u8> = Rgb([0, 255, 170]);
 const HEAT: [f32; 3] = [255.0, 96.0, 0.0];
 const HEAT_OPACITY_MAX: f32 = 0.75;
 
-/// Draws the overlay.
-pub fn draw(query: &RgbImage, click: [f64; 2], crop: &QueryCrop, reference: &RgbImage, located: &Located) -> RgbImage {
+/// Draws the overlay; `asked` is what the network was given of the query.
+pub fn draw(
+    query: &RgbImage,
+    click: [f64; 2],
+    asked: &EncoderImage,
+    reference: &RgbImage,
+    located: &Located,
+) -> RgbImage {
     let (whole, _) = fitted(reference, REFERENCE_EDGE_PX_MAX, REFERENCE_EDGE_PX_MAX);
     let zoom = f64::from(whole.width()) / f64::from(reference.width());
     let right = with_answer(whole, [0.0, 0.0], zoom, located);
     let close = close_panel(reference, located);
-    let left = query_panel(query, click, crop, close.width(), close.width().max(QUERY_EDGE_PX_MIN));
-    let column = left.width().max(close.width());
-    let left_height = left.height() + MARGIN_PX + close.height();
-    let mut canvas =
-        RgbImage::from_pixel(column + MARGIN_PX + right.width(), left_height.max(right.height()), Rgb([24, 24, 24]));
-    imageops::replace(&mut canvas, &left, 0, 0);
-    imageops::replace(&mut canvas, &close, 0, i64::from(left.height() + MARGIN_PX));
+    let asked = asked_panel(asked);
+    let photo = query_panel(query, click, asked.width());
+    let left = [photo, asked, close];
+    let column = left.iter().map(RgbImage::width).max().unwrap_or(0);
+    let left_height: u32 = left.iter().map(|panel| panel.height() + MARGIN_PX).sum();
+    let size = [column + MARGIN_PX + right.width(), (left_height - MARGIN_PX).max(right.height())];
+    let mut canvas = RgbImage::from_pixel(size[0], size[1], Rgb([24, 24, 24]));
+    let mut top = 0;
+    for panel in &left {
+        imageops::replace(&mut canvas, panel, 0, i64::from(top));
+        top += panel.height() + MARGIN_PX;
+    }
     imageops::replace(&mut canvas, &right, i64::from(column + MARGIN_PX), 0);
     canvas
 }
 
-fn query_panel(query: &RgbImage, click: [f64; 2], crop: &QueryCrop, width_max: u32, height_max: u32) -> RgbImage {
-    let (mut panel, zoom) = fitted(query, width_max, height_max);
-    let edges = [crop.left_px, crop.top_px, crop.left_px + crop.side_px, crop.top_px + crop.side_px];
-    outline(&mut panel, edges.map(|edge| edge * zoom), SQUARE);
+fn query_panel(query: &RgbImage, click: [f64; 2], edge_max: u32) -> RgbImage {
+    let (mut panel, zoom) = fitted(query, edge_max, edge_max);
     let [x, y] = click.map(|at| (at * zoom) as i64);
     for step in -12..=12 {
         for (dx, dy) in [(step, 0), (step, 1), (0, step), (1, step)] {
@@ -48,6 +55,18 @@ fn query_panel(query: &RgbImage, click: [f64; 2], crop: &QueryCrop, width_max: u
         }
     }
     panel
+}
+
+/// What the network was given, as large as the close view of the answer.
+fn asked_panel(asked: &EncoderImage) -> RgbImage {
+    let edge = TILE_PX as u32;
+    let pixel = |x: u32, y: u32| {
+        let begin = (y as usize * TILE_PX + x as usize) * CHANNELS;
+        let bytes = asked.bytes();
+        Rgb([bytes[begin], bytes[begin + 1], bytes[begin + 2]])
+    };
+    let picture = RgbImage::from_fn(edge, edge, pixel);
+    imageops::resize(&picture, edge * CLOSE_ZOOM, edge * CLOSE_ZOOM, FilterType::Triangle)
 }
 
 /// The reference around the answer, enlarged.

@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::image::{EncoderImage, View};
 use crate::package::Package;
 use crate::pairs::{Pair, PairSet};
-use crate::stills::{QueryCrop, QueryScale, TiledReference};
+use crate::stills::{QueryCrop, TiledReference};
 
 /// Name of the file in the package folder that keeps what passed.
 pub const CHECKS: &str = "checks.toml";
@@ -159,7 +159,7 @@ struct Question {
 
 impl Question {
     fn read(set: &PairSet, pair: &Pair) -> Result<Question, EngineError> {
-        let crop = QueryCrop::cut(&set.picture(&pair.query)?, (pair.click[0], pair.click[1]), QueryScale::Whole)?;
+        let crop = QueryCrop::cut(&set.picture(&pair.query)?, (pair.click[0], pair.click[1]))?;
         Ok(Question { crop, tiled: TiledReference::cut(&set.picture(&pair.reference)?)? })
     }
 

@@ -32,6 +32,7 @@ pub mod mosaic;
 pub mod openvino;
 pub mod package;
 pub mod pairs;
+pub mod pose_search;
 pub mod posterior;
 pub mod rectify;
 pub mod rten;

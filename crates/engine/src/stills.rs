@@ -65,21 +65,6 @@ impl TiledReference {
     }
 }
 
-/// How a query of any size becomes 256 x 256 px.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum QueryScale {
-    /// The largest square of the picture, centred on the click as far as the picture allows, resized. A square picture is
-    /// taken whole, as the CVOGL loaders do.
-    Whole,
-    /// A square centred on the click at the ground resolution of the reference; black where it leaves the picture.
-    Ground {
-        /// Ground resolution of the query, m/px.
-        query_gsd_m: f64,
-        /// Ground resolution of the reference, m/px.
-        reference_gsd_m: f64,
-    },
-}
-
 /// A query picture cut down to what the encoder takes.
 #[derive(Clone, Debug)]
 pub struct QueryCrop {
@@ -87,35 +72,27 @@ pub struct QueryCrop {
     pub image: EncoderImage,
     /// The click in that image, px.
     pub click: [f32; 2],
-    /// Left edge of the square in the picture, px; may be negative.
+    /// Left edge of the square in the picture, px.
     pub left_px: f64,
-    /// Upper edge of the square in the picture, px; may be negative.
+    /// Upper edge of the square in the picture, px.
     pub top_px: f64,
     /// Edge of the square in the picture, px.
     pub side_px: f64,
 }
 
-// A square of a few pixels or of many pictures' size means that one of the ground resolutions is mistaken.
-const SIDE_PX_MIN: f64 = 16.0;
-const SIDE_PICTURES_MAX: f64 = 8.0;
-
 impl QueryCrop {
-    /// Cuts the square that `scale` asks for out of `picture`, around `click` in pixels of the picture.
-    pub fn cut(picture: &RgbImage, click: (f32, f32), scale: QueryScale) -> Result<QueryCrop, EngineError> {
+    /// Cuts the largest square of `picture` that there is, centred on `click` (px of the picture) as far as the picture allows, and
+    /// resizes it. A square picture is taken whole, as the CVOGL loaders do. Headings and scales stay what they are.
+    pub fn cut(picture: &RgbImage, click: (f32, f32)) -> Result<QueryCrop, EngineError> {
         let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
         let (x, y) = (f64::from(click.0), f64::from(click.1));
         if !((0.0..width).contains(&x) && (0.0..height).contains(&y)) {
             let (width_px, height_px) = picture.dimensions();
             return Err(EngineError::Click { x: click.0, y: click.1, width_px, height_px });
         }
-        let side_px = side(width, height, scale)?;
-        let (left_px, top_px) = match scale {
-            QueryScale::Whole => {
-                let inside = |at: f64, extent: f64| (at - side_px / 2.0).clamp(0.0, extent - side_px);
-                (inside(x, width), inside(y, height))
-            }
-            QueryScale::Ground { .. } => (x - side_px / 2.0, y - side_px / 2.0),
-        };
+        let side_px = width.min(height);
+        let inside = |at: f64, extent: f64| (at - side_px / 2.0).clamp(0.0, extent - side_px);
+        let (left_px, top_px) = (inside(x, width), inside(y, height));
         let zoom = side_px / TILE_PX as f64;
         // Rounding to f32 must not move a click at the far edge out of the image.
         let within = |at: f64, start: f64| (((at - start) / zoom) as f32).clamp(0.0, TILE_PX as f32 - 0.001);
@@ -126,18 +103,6 @@ impl QueryCrop {
         let image = EncoderImage::query(&square, (click[0], click[1]))?;
         Ok(QueryCrop { image, click, left_px, top_px, side_px })
     }
-}
-
-fn side(width: f64, height: f64, scale: QueryScale) -> Result<f64, EngineError> {
-    let QueryScale::Ground { query_gsd_m, reference_gsd_m } = scale else { return Ok(width.min(height)) };
-    let side = TILE_PX as f64 * reference_gsd_m / query_gsd_m;
-    let side_max = SIDE_PICTURES_MAX * width.max(height);
-    if query_gsd_m > 0.0 && reference_gsd_m > 0.0 && (SIDE_PX_MIN..=side_max).contains(&side) {
-        return Ok(side);
-    }
-    Err(EngineError::Number(format!(
-        "a query of {query_gsd_m} m/px and a reference of {reference_gsd_m} m/px do not fit together: 256 reference pixels would be {side:.1} query pixels; check both ground resolutions"
-    )))
 }
 
 #[cfg(test)]
@@ -165,35 +130,22 @@ mod tests {
 
     #[test]
     fn a_square_query_is_taken_whole() {
-        let crop = QueryCrop::cut(&gradient(512, 512), (100.0, 400.0), QueryScale::Whole).unwrap();
+        let crop = QueryCrop::cut(&gradient(512, 512), (100.0, 400.0)).unwrap();
         assert_eq!((crop.left_px, crop.top_px, crop.side_px, crop.click), (0.0, 0.0, 512.0, [50.0, 200.0]));
     }
 
     #[test]
     fn a_wide_query_keeps_its_proportions_and_the_click() {
-        let crop = QueryCrop::cut(&gradient(1280, 720), (1270.0, 10.0), QueryScale::Whole).unwrap();
+        let crop = QueryCrop::cut(&gradient(1280, 720), (1270.0, 10.0)).unwrap();
         assert_eq!((crop.left_px, crop.top_px, crop.side_px), (560.0, 0.0, 720.0));
         assert!((crop.click[0] - 710.0 * 256.0 / 720.0).abs() < 1e-3);
-    }
-
-    #[test]
-    fn a_query_of_known_resolution_gets_the_scale_of_the_reference() {
-        let scale = QueryScale::Ground { query_gsd_m: 0.25, reference_gsd_m: 0.75 };
-        let crop = QueryCrop::cut(&gradient(1280, 720), (20.0, 300.0), scale).unwrap();
-        assert_eq!((crop.side_px, crop.left_px, crop.click), (768.0, -364.0, [128.0, 128.0]));
-        // Left of the picture there is nothing.
-        assert_eq!(&crop.image.bytes()[..3], &[0, 0, 0]);
     }
 
     #[test]
     fn bad_queries_are_refused() {
         let picture = gradient(100, 50);
         for click in [(100.0, 3.0), (3.0, 50.0), (f32::NAN, 0.0), (-1.0, 0.0)] {
-            assert!(QueryCrop::cut(&picture, click, QueryScale::Whole).is_err(), "{click:?}");
-        }
-        for (query_gsd_m, reference_gsd_m) in [(0.0, 1.0), (f64::NAN, 1.0), (-1.0, 1.0), (1e-9, 1.0), (1e9, 1.0)] {
-            let scale = QueryScale::Ground { query_gsd_m, reference_gsd_m };
-            assert!(QueryCrop::cut(&picture, (3.0, 3.0), scale).is_err(), "{query_gsd_m} {reference_gsd_m}");
+            assert!(QueryCrop::cut(&picture, click).is_err(), "{click:?}");
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
+use smgeo_engine::pose_search::PoseGrid;
 use smgeo_engine::{Package, RtenBackend, RtenConfig};
 use smgeo_train::ablation::{self, Row, Study, Variant};
 use smgeo_train::checkpoint;
 use smgeo_train::data::cvogl as reader;
-use smgeo_train::data::ground::Source;
 use smgeo_train::data::library::Library;
 use smgeo_train::data::pair_set::{self, PairSet};
 use smgeo_train::data::sampler::Sampler;
@@ -22,6 +22,8 @@ use smgeo_train::model::{Config, SmGeo};
 use smgeo_train::training::store::Provenance;
 use smgeo_train::training::{Plan, journal, run, store};
 use smgeo_train::view::{answer_sheet, contact_sheet, expert_sheet, plot as drawing};
+
+use crate::PairsArgs;
 
 /// `train`.
 pub fn train(config: &Path, out: &Path, resume: bool) -> anyhow::Result<()> {
@@ -41,12 +43,12 @@ pub fn towns(out: &Path, first: u64, count: u64, frames: usize) -> anyhow::Resul
 }
 
 /// `pairs`.
-pub fn pairs(config: &Path, out: &Path, source: Source, count: usize, seed: u64, trained: bool) -> anyhow::Result<()> {
-    let library = Library::read(&Plan::read(config)?.data)?;
-    let grounds = if trained { library.trained } else { library.held_out };
-    let sampler = Sampler::new(grounds, pair_set::recipe(source), seed)?;
-    let written = pair_set::write_drawn(&sampler, count, out)?;
-    println!("{written} pairs in {}", out.display());
+pub fn pairs(drawn: &PairsArgs) -> anyhow::Result<()> {
+    let library = Library::read(&Plan::read(&drawn.config)?.data)?;
+    let grounds = if drawn.trained { library.trained } else { library.held_out };
+    let sampler = Sampler::new(grounds, pair_set::recipe(drawn.source.into(), drawn.unposed), drawn.seed)?;
+    let written = pair_set::write_drawn(&sampler, drawn.count, &drawn.out)?;
+    println!("{written} pairs in {}", drawn.out.display());
     Ok(())
 }
 
@@ -73,9 +75,15 @@ fn trained(run: &Path) -> anyhow::Result<(Config, SmGeo)> {
 }
 
 /// `eval`.
-pub fn eval(predictor: &mut dyn Predictor, pairs: &Path, report: Option<&Path>, controls: bool) -> anyhow::Result<()> {
+pub fn eval(
+    predictor: &mut dyn Predictor,
+    pairs: &Path,
+    report: Option<&Path>,
+    poses: Option<&PoseGrid>,
+    controls: bool,
+) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
-    let measured = evaluate(predictor, &set, controls)?;
+    let measured = evaluate(predictor, &set, poses, controls)?;
     print!("{measured}");
     if let Some(path) = report {
         let text = serde_json::to_string_pretty(&measured)?;
@@ -93,7 +101,7 @@ pub fn inspect(
     count: usize,
 ) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
-    let told = answers(predictor, &set, &[Asked::Own])?.remove(0);
+    let told = answers(predictor, &set, &[Asked::Own], None)?.remove(0);
     let model = run.map(trained).transpose()?;
     std::fs::create_dir_all(out).with_context(|| format!("making folder {}", out.display()))?;
     for answer in told.iter().step_by((told.len() / count.max(1)).max(1)) {
@@ -192,6 +200,6 @@ fn row(study: Study, variant: Variant, set: &PairSet, out: &Path) -> anyhow::Res
     run::train(&variant.plan, &folder, resume).with_context(|| format!("variant {}", variant.name))?;
     let (config, model) = trained(&folder)?;
     let parameters = checkpoint::parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    let report = evaluate(&mut Weights::new(model, config.stride_px()), set, false)?;
+    let report = evaluate(&mut Weights::new(model, config.stride_px()), set, None, false)?;
     Ok(Row { name: variant.name, parameters, report })
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use smgeo_engine::pose_search::PoseGrid;
 use smgeo_train::ablation::Study;
 use smgeo_train::data::ground::Source;
 use smgeo_train::export::{Form, Precision};
@@ -60,26 +61,7 @@ enum Command {
         out: PathBuf,
     },
     /// Writes a pair set drawn from ground that the plan holds out.
-    Pairs {
-        /// The plan, a TOML file.
-        #[arg(long)]
-        config: PathBuf,
-        /// Folder for the set.
-        #[arg(long)]
-        out: PathBuf,
-        /// Which ground.
-        #[arg(long)]
-        source: SourceName,
-        /// How many pairs.
-        #[arg(long, default_value_t = 300)]
-        count: usize,
-        /// Seed of the draw.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Draws from what is trained on instead.
-        #[arg(long)]
-        trained: bool,
-    },
+    Pairs(PairsArgs),
     /// Measures a package or a run on a pair set, with controls.
     Eval {
         #[command(flatten)]
@@ -90,6 +72,9 @@ enum Command {
         /// Writes the report as JSON.
         #[arg(long)]
         report: Option<PathBuf>,
+        /// Tries a grid of headings, tilts and scales, as `smgeo locate` does for photographs without a pose.
+        #[arg(long)]
+        any_pose: bool,
         /// Leaves out the controls, which take longer than the network.
         #[arg(long)]
         no_controls: bool,
@@ -176,6 +161,32 @@ enum Command {
 }
 
 /// What is measured: a package or a run.
+/// Which pairs are drawn, and where they go.
+#[derive(Args)]
+struct PairsArgs {
+    /// The plan, a TOML file.
+    #[arg(long)]
+    config: PathBuf,
+    /// Folder for the set.
+    #[arg(long)]
+    out: PathBuf,
+    /// Which ground.
+    #[arg(long)]
+    source: SourceName,
+    /// How many pairs.
+    #[arg(long, default_value_t = 300)]
+    count: usize,
+    /// Seed of the draw.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Draws from what is trained on instead.
+    #[arg(long)]
+    trained: bool,
+    /// Leaves the drone views as the camera took them, at any heading and tilt.
+    #[arg(long)]
+    unposed: bool,
+}
+
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Model {
@@ -265,12 +276,11 @@ fn main() -> anyhow::Result<()> {
         Command::Train { config, out, resume } => commands::train(&config, &out, resume),
         Command::Towns { out, first, count, frames } => commands::towns(&out, first, count, frames),
         Command::Cvogl { folder, split, out } => commands::cvogl(&folder, &split, &out),
-        Command::Pairs { config, out, source, count, seed, trained } => {
-            commands::pairs(&config, &out, source.into(), count, seed, trained)
-        }
-        Command::Eval { model, pairs, report, no_controls } => {
+        Command::Pairs(drawn) => commands::pairs(&drawn),
+        Command::Eval { model, pairs, report, any_pose, no_controls } => {
             let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
-            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), !no_controls)
+            let poses = any_pose.then(PoseGrid::default);
+            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), poses.as_ref(), !no_controls)
         }
         Command::Export { weights, out, name, lowering, precision, report } => {
             let form = Form { lowering: lowering.into(), precision: precision.into() };

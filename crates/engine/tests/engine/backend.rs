@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use image::{Rgb, RgbImage};
 use smgeo_engine::config::Precision;
 use smgeo_engine::package::MANIFEST;
-use smgeo_engine::stills::{QueryCrop, QueryScale, TiledReference};
+use smgeo_engine::pose_search::{self, PoseGrid};
+use smgeo_engine::stills::{QueryCrop, TiledReference};
 use smgeo_engine::{
     Backend, BackendName, EncoderImage, EngineConfig, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest,
     Located, Mosaic, Package, RtenBackend, RtenConfig, View, conformance, decode,
@@ -57,7 +58,7 @@ fn located(backend: &mut RtenBackend, reference: &RgbImage, left: u32, top: u32,
     let tiled = TiledReference::cut(reference).unwrap();
     let mosaic = tiled.mosaic(&encoded(backend, &tiled)).unwrap();
     let picture = image::imageops::crop_imm(reference, left, top, 256, 256).to_image();
-    let crop = QueryCrop::cut(&picture, (click[0], click[1]), QueryScale::Whole).unwrap();
+    let crop = QueryCrop::cut(&picture, (click[0], click[1])).unwrap();
     let query = backend.encode(&[(&crop.image, View::Query)]).unwrap().remove(0);
     let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
     let maps = backend.locate(&[request]).unwrap().remove(0);
@@ -101,15 +102,42 @@ fn what_was_cut_out_is_found_where_it_was() {
 }
 
 #[test]
+fn a_photo_is_found_where_it_was_taken_whichever_way_it_is_turned() {
+    let reference = noise(768, 512);
+    let mut backend = backend();
+    let tiled = TiledReference::cut(&reference).unwrap();
+    let mosaic = tiled.mosaic(&encoded(&mut backend, &tiled)).unwrap();
+    let picture = image::imageops::crop_imm(&reference, 320, 128, 256, 256).to_image();
+    // From above and to scale: what is left open is the heading.
+    let quarters = PoseGrid {
+        headings_deg: vec![0.0, 90.0, 180.0, 270.0],
+        tilts_deg: vec![0.0],
+        scales: vec![1.0],
+        field_of_view_deg: 60.0,
+    };
+    for (photo, click, heading_deg) in [
+        (picture.clone(), [136.0, 72.0], 0.0),
+        // A camera whose top looks east sees north on its left.
+        (image::imageops::rotate270(&picture), [72.0, 120.0], 90.0),
+        (image::imageops::rotate180(&picture), [120.0, 184.0], 180.0),
+    ] {
+        let sought = pose_search::locate(&mut backend, &photo, click, &mosaic, &quarters).unwrap();
+        assert_eq!((sought.pose.heading_deg, sought.tried), (heading_deg, 4));
+        let found = decode(&sought.maps, matched_filter::STRIDE_PX, 1.0).unwrap();
+        assert_eq!(found.cell, [(320 + 136) / 16, (128 + 72) / 16], "heading {heading_deg}");
+        assert!(found.mass > 0.9, "{}", found.mass);
+    }
+}
+
+#[test]
 fn what_is_not_in_the_window_is_absent() {
     let reference = noise(512, 512);
     let elsewhere = image::imageops::rotate90(&noise(512, 512));
     let mut backend = backend();
     let tiled = TiledReference::cut(&elsewhere).unwrap();
     let mosaic = tiled.mosaic(&encoded(&mut backend, &tiled)).unwrap();
-    let crop =
-        QueryCrop::cut(&reference, (100.0, 100.0), QueryScale::Ground { query_gsd_m: 1.0, reference_gsd_m: 1.0 });
-    let crop = crop.unwrap();
+    let picture = image::imageops::crop_imm(&reference, 0, 0, 256, 256).to_image();
+    let crop = QueryCrop::cut(&picture, (100.0, 100.0)).unwrap();
     let query = backend.encode(&[(&crop.image, View::Query)]).unwrap().remove(0);
     let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
     let maps = backend.locate(&[request]).unwrap().remove(0);

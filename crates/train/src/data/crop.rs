@@ -10,7 +10,7 @@ use smgeo_engine::rectify::{Picture, Pyramid};
 use super::Raster;
 use super::camera::DroneCamera;
 use super::ground::DroneFrame;
-use super::planar::{Planar, inverse, map, shift};
+use super::planar::{Planar, inverse, map, scale, shift};
 
 const MIDDLE_PX: f64 = TILE_PX as f64 / 2.0;
 
@@ -41,6 +41,20 @@ impl QueryCrop {
         map(&frame_from_crop, [MIDDLE_PX; 2])?;
         let crop_from_frame = oriented(&frame_from_crop.try_inverse()?, click);
         let source = &frame.picture;
+        Self::sampled(source, frame_from_crop, crop_from_frame)
+    }
+
+    /// Takes the largest square of the frame, centred on a pixel as far as the frame allows: what there is without any pose.
+    pub fn square(frame: &DroneFrame, click: [f64; 2]) -> Option<Self> {
+        let source = &frame.picture;
+        let side = source.width().min(source.height()) as f64;
+        let corner = |axis: usize, extent: usize| (click[axis] - side / 2.0).clamp(0.0, extent as f64 - side);
+        let corner = [corner(0, source.width()), corner(1, source.height())];
+        let frame_from_crop = shift(corner[0], corner[1]) * scale(side / TILE_PX as f64);
+        Self::sampled(source, frame_from_crop, inverse(&frame_from_crop))
+    }
+
+    fn sampled(source: &Raster, frame_from_crop: Planar, crop_from_frame: Planar) -> Option<Self> {
         let whole = Picture { rgb: source.rgb(), width_px: source.width(), height_px: source.height() };
         let rgb = Pyramid::new(whole).crop(|x, y| map(&frame_from_crop, [x, y]).map(|[u, v]| (u, v)));
         let picture = Raster::from_rgb(TILE_PX, TILE_PX, rgb).ok()?;

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use serde::Serialize;
 use smgeo_engine::pairs::{self, LIST};
 use smgeo_engine::{EncoderImage, TILE_PX};
@@ -85,6 +86,15 @@ impl PairSet {
         let image =
             EncoderImage::query(picture.rgb(), (click[0], click[1])).map_err(|error| malformed(error.to_string()))?;
         Ok((image, click))
+    }
+
+    /// The query as the camera took it.
+    pub fn photo(&self, pair: &Pair) -> Result<RgbImage, DataError> {
+        let path = self.folder.join(&pair.query);
+        let picture = Raster::open(&path)?;
+        let (width, height) = (picture.width() as u32, picture.height() as u32);
+        RgbImage::from_raw(width, height, picture.rgb().to_vec())
+            .ok_or_else(|| DataError::Malformed { path, reason: "its size is not that of its pixels".into() })
     }
 
     /// Where a picture of the set lies.
@@ -178,8 +188,9 @@ pub fn write_drawn(sampler: &Sampler, count: usize, folder: &Path) -> Result<usi
     Ok(writer.count())
 }
 
-/// The recipe for pair sets: 4 x 4 tiles at the ground's own scale, one click a query, always on an object.
-pub fn recipe(source: Source) -> Recipe {
+/// The recipe for pair sets: 4 x 4 tiles at the ground's own scale, one click a query, always on an object. Queries are rectified by
+/// a pose unless they are `unposed`.
+pub fn recipe(source: Source, unposed: bool) -> Recipe {
     let share = |other: Source| f64::from(u8::from(other == source));
     Recipe {
         rows: 4,
@@ -191,6 +202,7 @@ pub fn recipe(source: Source) -> Recipe {
         share_town: share(Source::Town),
         absent: 0.0,
         raw: 0.0,
+        unposed: f64::from(u8::from(unposed)),
         on_object: 1.0,
         even_classes: 0.0,
         zoom_naip: [1.0; 2],

@@ -24,6 +24,8 @@ pub struct Recipe {
     pub absent: f64,
     /// Share of queries with hardly any telemetry.
     pub raw: f64,
+    /// Share of queries that are a piece of the frame as the camera took it, whatever its heading and tilt.
+    pub unposed: f64,
     /// Share of views of flat imagery on which roofs and trees are given heights, so that they lean.
     pub relief: f64,
     /// Share of crops centred on an object where there is one; the others are centred anywhere.
@@ -52,6 +54,7 @@ impl Default for Recipe {
             share_town: 0.5,
             absent: 0.1,
             raw: 0.2,
+            unposed: 0.0,
             relief: 0.8,
             on_object: 0.5,
             even_classes: 0.5,

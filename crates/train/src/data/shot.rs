@@ -33,7 +33,8 @@ pub struct Shot<'a> {
     ground_index: usize,
     frame: DroneFrame,
     crop: QueryCrop,
-    /// What the middle of the crop shows.
+    /// The frame pixel that is clicked first, and what it shows.
+    pixel: [f64; 2],
     subject: Subject,
     zoom: f64,
 }
@@ -58,8 +59,11 @@ impl<'a> Shot<'a> {
         let believed = frame.camera.disturbed(rng, errors);
         let mut frame = frame;
         frame.picture = with_look(rng, &frame.picture, recipe.look);
-        let crop = QueryCrop::rectify(&frame, &believed, &region.region_from_ground, pixel)?;
-        Some(Self { ground, ground_index: region.ground, frame, crop, subject, zoom: region.zoom() })
+        let crop = match rng.random_bool(recipe.unposed) {
+            true => QueryCrop::square(&frame, pixel)?,
+            false => QueryCrop::rectify(&frame, &believed, &region.region_from_ground, pixel)?,
+        };
+        Some(Self { ground, ground_index: region.ground, frame, crop, pixel, subject, zoom: region.zoom() })
     }
 
     /// The rectified crop.
@@ -69,10 +73,10 @@ impl<'a> Shot<'a> {
 
     /// Clicks in this crop: the middle first, then objects and points in turn. The query index is left 0.
     pub fn clicks(&self, rng: &mut impl Rng, regions: &[Region], count: usize) -> Vec<Click> {
-        let middle = [128.0, 128.0];
+        let Some(at) = self.crop.crop_at(self.pixel) else { return Vec::new() };
         let first = match self.subject {
-            Subject::Object(index) => self.click_object(index, middle, regions),
-            Subject::Point(point) => self.click_point(point, middle, regions),
+            Subject::Object(index) => self.click_object(index, at, regions),
+            Subject::Point(point) => self.click_point(point, at, regions),
         };
         let mut clicks = vec![first];
         let mut objects: Vec<_> = self.frame.objects.clone();

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use smgeo_engine::decode::box_at;
-use smgeo_engine::{EncoderImage, Features, Maps, Mosaic, View};
+use smgeo_engine::pose_search::{MIDDLE, Marginal, PoseGrid, rectified_all};
+use smgeo_engine::{EncoderImage, Maps, Mosaic, View};
 
 use super::predictor::Predictor;
 use crate::data::Raster;
@@ -41,17 +42,28 @@ pub enum Asked {
     Another,
 }
 
-/// Asks a predictor about all pairs of a set. Windows are encoded once.
-pub fn answers(predictor: &mut dyn Predictor, set: &PairSet, asked: &[Asked]) -> anyhow::Result<Vec<Vec<Answer>>> {
-    let queries = encoded_queries(predictor, set)?;
+/// Asks a predictor about all pairs of a set. Windows are encoded once. With a grid of poses each is tried, for pictures that are
+/// not rectified.
+pub fn answers(
+    predictor: &mut dyn Predictor,
+    set: &PairSet,
+    asked: &[Asked],
+    poses: Option<&PoseGrid>,
+) -> anyhow::Result<Vec<Vec<Answer>>> {
     let mut all = vec![Vec::new(); asked.len()];
     for (reference, pairs) in by_reference(set) {
         let picture = set.reference(&set.pairs[pairs[0]]).with_context(|| format!("window {reference}"))?;
         let window = encoded_window(predictor, &picture)?;
         for (asked, answers) in asked.iter().zip(&mut all) {
             for group in pairs.chunks(LOCATED_AT_ONCE) {
-                let requests: Vec<_> = group.iter().map(|&pair| queries[asked.of(pair, set)].clone()).collect();
-                let maps = predictor.locate(&requests, &window)?;
+                let queries: Vec<&Pair> = group.iter().map(|&pair| &set.pairs[asked.of(pair, set)]).collect();
+                let maps = match poses {
+                    None => as_they_are(predictor, set, &queries, &window)?,
+                    Some(poses) => queries
+                        .iter()
+                        .map(|query| in_any_pose(predictor, set, query, poses, &window))
+                        .collect::<Result<_, _>>()?,
+                };
                 for (&pair, maps) in group.iter().zip(&maps) {
                     answers.push(answer(pair, &set.pairs[pair], maps, predictor.stride_px())?);
                 }
@@ -60,6 +72,43 @@ pub fn answers(predictor: &mut dyn Predictor, set: &PairSet, asked: &[Asked]) ->
     }
     all.iter_mut().for_each(|answers| answers.sort_by_key(|answer| answer.pair));
     Ok(all)
+}
+
+fn as_they_are(
+    predictor: &mut dyn Predictor,
+    set: &PairSet,
+    queries: &[&Pair],
+    window: &Mosaic,
+) -> anyhow::Result<Vec<Maps>> {
+    let queries = queries.iter().map(|pair| set.query(pair)).collect::<Result<Vec<_>, _>>()?;
+    located(predictor, queries, window)
+}
+
+fn in_any_pose(
+    predictor: &mut dyn Predictor,
+    set: &PairSet,
+    query: &Pair,
+    poses: &PoseGrid,
+    window: &Mosaic,
+) -> anyhow::Result<Maps> {
+    let photo = set.photo(query)?;
+    let mut marginal = Marginal::default();
+    for tried in rectified_all(&photo, query.click, poses)?.chunks(LOCATED_AT_ONCE) {
+        let queries = tried.iter().map(|(_, image)| (image.clone(), MIDDLE)).collect();
+        located(predictor, queries, window)?.iter().for_each(|maps| marginal.add(maps));
+    }
+    marginal.mean().map(|(maps, _)| maps).context("the click looks at the horizon")
+}
+
+fn located(
+    predictor: &mut dyn Predictor,
+    queries: Vec<(EncoderImage, [f32; 2])>,
+    window: &Mosaic,
+) -> anyhow::Result<Vec<Maps>> {
+    let (images, clicks): (Vec<EncoderImage>, Vec<[f32; 2]>) = queries.into_iter().unzip();
+    let features = predictor.encode(&images, View::Query)?;
+    let requests: Vec<_> = features.into_iter().zip(clicks).collect();
+    predictor.locate(&requests, window)
 }
 
 impl Asked {
@@ -83,16 +132,6 @@ pub fn by_reference(set: &PairSet) -> BTreeMap<&str, Vec<usize>> {
         groups.entry(&pair.reference).or_default().push(index);
     }
     groups
-}
-
-fn encoded_queries(predictor: &mut dyn Predictor, set: &PairSet) -> anyhow::Result<Vec<(Features, [f32; 2])>> {
-    let mut encoded = Vec::new();
-    for pairs in set.pairs.chunks(8) {
-        let queries = pairs.iter().map(|pair| set.query(pair)).collect::<Result<Vec<_>, _>>()?;
-        let (images, clicks): (Vec<EncoderImage>, Vec<[f32; 2]>) = queries.into_iter().unzip();
-        encoded.extend(predictor.encode(&images, View::Query)?.into_iter().zip(clicks));
-    }
-    Ok(encoded)
 }
 
 /// Encodes a window picture tile by tile; an edge that is no multiple of 256 px is filled up with black and masked.

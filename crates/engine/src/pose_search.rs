@@ -1,0 +1,331 @@
+//! A query of which nobody knows how it was taken: every pose of a grid is tried, and the answers are added up.
+//!
+//! The network matches north-up crops at the map's scale, so it has to be told a heading, a tilt and a scale; that need not be
+//! better than to ten degrees and a sixth. Over a grid that fine, one of the guesses is near enough, and all others see nothing
+//! of theirs in the window. The poses are a nuisance variable: with equal prior weights the likelihood of a cell is the mean
+//! of `exp(heat)` over them, which leaves maps like any other's, for the same decoder.
+
+use std::ops::RangeInclusive;
+use std::slice;
+
+use image::RgbImage;
+
+use crate::TILE_PX;
+use crate::backend::{Backend, LocateRequest, Maps};
+use crate::error::EngineError;
+use crate::image::{EncoderImage, View};
+use crate::mosaic::Mosaic;
+use crate::rectify::{Picture, Pyramid};
+
+/// Poses asked about in one run; bounds memory.
+const POSES_A_RUN: usize = 12;
+
+/// A ray flatter than this (its downward part) sees too far for any crop.
+const DOWN_MIN: f64 = 0.15;
+
+/// Beyond this a picture shows the horizon rather than the ground.
+const TILT_DEG_MAX: f64 = 80.0;
+
+/// A picture that shows so many times more ground than 256 reference pixels, or less, has another scale than its reference.
+const SCALE_MAX: f64 = 16.0;
+
+const MIDDLE_PX: f64 = TILE_PX as f64 / 2.0;
+
+/// Where the click lies in every rectified picture, px.
+pub const MIDDLE: [f32; 2] = [MIDDLE_PX as f32; 2];
+
+/// The poses that are tried: all combinations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoseGrid {
+    /// Clockwise turns of the picture's top from north, degrees.
+    pub headings_deg: Vec<f64>,
+    /// Turns of the view from straight down towards the picture's top, degrees.
+    pub tilts_deg: Vec<f64>,
+    /// Sizes of a 256th of the picture's shorter side where it was clicked, across the line of sight, in reference pixels.
+    pub scales: Vec<f64>,
+    /// Horizontal field of view, degrees.
+    pub field_of_view_deg: f64,
+}
+
+impl Default for PoseGrid {
+    /// Any heading, tilts to 65 degrees, and pictures that show from half as much as 256 reference pixels to twice as much.
+    fn default() -> PoseGrid {
+        PoseGrid {
+            headings_deg: (0..16).map(|step| f64::from(step) * 22.5).collect(),
+            tilts_deg: vec![5.0, 27.0, 44.0, 58.0],
+            scales: vec![0.65, 0.9, 1.25, 1.75],
+            field_of_view_deg: 60.0,
+        }
+    }
+}
+
+/// One way a picture may have been taken; the numbers are those of [`PoseGrid`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pose {
+    /// Clockwise turn of the picture's top from north, degrees.
+    pub heading_deg: f64,
+    /// Turn of the view from straight down, degrees.
+    pub tilt_deg: f64,
+    /// Reference pixels in a 256th of the picture's shorter side.
+    pub scale: f64,
+}
+
+impl PoseGrid {
+    fn poses(&self) -> Vec<Pose> {
+        let mut poses = Vec::with_capacity(self.headings_deg.len() * self.tilts_deg.len() * self.scales.len());
+        for &heading_deg in &self.headings_deg {
+            for &tilt_deg in &self.tilts_deg {
+                poses.extend(self.scales.iter().map(|&scale| Pose { heading_deg, tilt_deg, scale }));
+            }
+        }
+        poses
+    }
+
+    /// Checks the numbers and says which is wrong.
+    fn check(&self) -> Result<(), EngineError> {
+        let ranges: [(&str, &[f64], RangeInclusive<f64>); 4] = [
+            ("a heading", &self.headings_deg, -360.0..=360.0),
+            ("a tilt", &self.tilts_deg, 0.0..=TILT_DEG_MAX),
+            ("a scale", &self.scales, 1.0 / SCALE_MAX..=SCALE_MAX),
+            ("a field of view", slice::from_ref(&self.field_of_view_deg), 5.0..=150.0),
+        ];
+        for (name, numbers, range) in ranges {
+            if let Some(wrong) = numbers.iter().find(|number| !range.contains(number)) {
+                let (low, high) = range.into_inner();
+                return Err(EngineError::Number(format!("{name} of {wrong} is none of {low:.3} to {high:.3}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A pinhole camera over a plane, in units of reference pixels: east, south and down.
+struct Camera {
+    focal_px: f64,
+    centre_px: [f64; 2],
+    heading: (f64, f64),
+    tilt: (f64, f64),
+}
+
+impl Camera {
+    fn of(pose: &Pose, photo: &RgbImage, field_of_view_deg: f64) -> Camera {
+        let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
+        Camera {
+            focal_px: width / 2.0 / (field_of_view_deg.to_radians() / 2.0).tan(),
+            centre_px: [width / 2.0, height / 2.0],
+            heading: pose.heading_deg.to_radians().sin_cos(),
+            tilt: pose.tilt_deg.to_radians().sin_cos(),
+        }
+    }
+
+    /// The direction of a pixel's ray, of any length.
+    fn ray(&self, pixel: [f64; 2]) -> [f64; 3] {
+        let [x, y] = [0, 1].map(|axis| (pixel[axis] - self.centre_px[axis]) / self.focal_px);
+        let ((turn_sin, turn_cos), (tilt_sin, tilt_cos)) = (self.heading, self.tilt);
+        let (ahead, down) = (y * tilt_cos - tilt_sin, y * tilt_sin + tilt_cos);
+        [x * turn_cos - ahead * turn_sin, x * turn_sin + ahead * turn_cos, down]
+    }
+
+    /// The pixel that shows what lies in this direction; `None` behind the camera.
+    fn pixel(&self, [east, south, down]: [f64; 3]) -> Option<(f64, f64)> {
+        let ((turn_sin, turn_cos), (tilt_sin, tilt_cos)) = (self.heading, self.tilt);
+        let (x, ahead) = (east * turn_cos + south * turn_sin, south * turn_cos - east * turn_sin);
+        let (y, depth) = (ahead * tilt_cos + down * tilt_sin, down * tilt_cos - ahead * tilt_sin);
+        let at = |across: f64, axis: usize| self.centre_px[axis] + self.focal_px * across / depth;
+        (depth > 1e-6 * down).then(|| (at(x, 0), at(y, 1)))
+    }
+}
+
+/// Returns what the encoder is given if `photo` was taken in `pose`: north up at the reference's scale, the click in the middle.
+/// `None` where the click then looks at the horizon.
+fn rectified(
+    photo: &RgbImage,
+    pyramid: &Pyramid,
+    click: [f64; 2],
+    pose: &Pose,
+    grid: &PoseGrid,
+) -> Option<EncoderImage> {
+    let camera = Camera::of(pose, photo, grid.field_of_view_deg);
+    let [east, south, down] = camera.ray(click);
+    let length = (east * east + south * south + down * down).sqrt();
+    if down < DOWN_MIN * length {
+        return None;
+    }
+    let photo_px_a_reference_px = f64::from(photo.width().min(photo.height())) / TILE_PX as f64 / pose.scale;
+    let range = camera.focal_px / photo_px_a_reference_px;
+    let height = range * down / length;
+    let (east, south) = (east / down * height, south / down * height);
+    let rgb = pyramid.crop(|u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]));
+    EncoderImage::query(&rgb, (MIDDLE_PX as f32, MIDDLE_PX as f32)).ok()
+}
+
+/// Returns the photo as each pose would make it, with the pose; the click, in pixels of the photo, is the middle of each.
+pub fn rectified_all(
+    photo: &RgbImage,
+    click: [f64; 2],
+    grid: &PoseGrid,
+) -> Result<Vec<(Pose, EncoderImage)>, EngineError> {
+    let (width_px, height_px) = photo.dimensions();
+    let inside = |at: f64, extent: u32| at >= 0.0 && at < f64::from(extent);
+    if !(inside(click[0], width_px) && inside(click[1], height_px)) {
+        let [x, y] = click.map(|at| at as f32);
+        return Err(EngineError::Click { x, y, width_px, height_px });
+    }
+    grid.check()?;
+    let (columns, rows) = (width_px as usize, height_px as usize);
+    let pyramid = Pyramid::new(Picture { rgb: photo.as_raw(), width_px: columns, height_px: rows });
+    let one = |pose: Pose| Some((pose, rectified(photo, &pyramid, click, &pose, grid)?));
+    Ok(grid.poses().into_iter().filter_map(one).collect())
+}
+
+/// Adds up the answers of poses that are equally probable beforehand.
+#[derive(Debug, Default)]
+pub struct Marginal {
+    poses: usize,
+    // Per cell: the logarithm of the sum of exp(heat), and the heat of the pose whose box is kept.
+    maps: Option<Maps>,
+    highest: Vec<f32>,
+    best: Option<(usize, f32)>,
+}
+
+impl Marginal {
+    /// Adds the answer of one more pose.
+    pub fn add(&mut self, maps: &Maps) {
+        let peak = maps.heat.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        if self.best.is_none_or(|(_, highest)| peak > highest) {
+            self.best = Some((self.poses, peak));
+        }
+        self.poses += 1;
+        let Some(sum) = &mut self.maps else {
+            self.highest = maps.heat.clone();
+            self.maps = Some(maps.clone());
+            return;
+        };
+        for (at, &heat) in maps.heat.iter().enumerate() {
+            let (low, high) = (heat.min(sum.heat[at]), heat.max(sum.heat[at]));
+            if low > f32::NEG_INFINITY {
+                sum.heat[at] = high + (low - high).exp().ln_1p();
+            } else {
+                sum.heat[at] = high;
+            }
+            if heat > self.highest[at] {
+                self.highest[at] = heat;
+                sum.boxes[4 * at..4 * at + 4].copy_from_slice(&maps.boxes[4 * at..4 * at + 4]);
+                sum.attention[at] = maps.attention[at];
+            }
+        }
+    }
+
+    /// Returns the mean over the poses, and which of them, in the order they were added, fits best.
+    pub fn mean(self) -> Option<(Maps, usize)> {
+        let (mut maps, (best, _)) = (self.maps?, self.best?);
+        let poses = (self.poses as f32).ln();
+        maps.heat.iter_mut().for_each(|heat| *heat -= poses);
+        Some((maps, best))
+    }
+}
+
+/// What was found without knowing the pose.
+#[derive(Debug)]
+pub struct Sought {
+    /// The answer over all poses.
+    pub maps: Maps,
+    /// The pose that fits best.
+    pub pose: Pose,
+    /// What the encoder was given for that pose; the click is in its middle.
+    pub image: EncoderImage,
+    /// How many poses were tried.
+    pub tried: usize,
+}
+
+/// Finds what was clicked in a photo whose pose is not known.
+pub fn locate(
+    backend: &mut dyn Backend,
+    photo: &RgbImage,
+    click: [f64; 2],
+    reference: &Mosaic,
+    grid: &PoseGrid,
+) -> Result<Sought, EngineError> {
+    let mut guesses = rectified_all(photo, click, grid)?;
+    let tried = guesses.len();
+    let mut marginal = Marginal::default();
+    for poses in guesses.chunks(POSES_A_RUN) {
+        let images: Vec<(&EncoderImage, View)> = poses.iter().map(|(_, image)| (image, View::Query)).collect();
+        let features = backend.encode(&images)?;
+        let requests: Vec<_> = features.iter().map(|query| LocateRequest { query, click: MIDDLE, reference }).collect();
+        backend.locate(&requests)?.iter().for_each(|maps| marginal.add(maps));
+    }
+    let Some((maps, best)) = marginal.mean() else {
+        let problem = "at every tilt that is tried the click looks at the horizon; click on the ground";
+        return Err(EngineError::Picture(problem.into()));
+    };
+    let (pose, image) = guesses.swap_remove(best);
+    Ok(Sought { maps, pose, image, tried })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rays_pixel_is_the_one_it_was_made_of() {
+        let photo = RgbImage::new(400, 300);
+        for pose in PoseGrid::default().poses() {
+            let camera = Camera::of(&pose, &photo, 60.0);
+            for pixel in [[200.0, 150.0], [31.0, 280.0], [390.0, 120.0]] {
+                let (x, y) = camera.pixel(camera.ray(pixel)).unwrap();
+                assert!((x - pixel[0]).abs() + (y - pixel[1]).abs() < 1e-9, "{pose:?}: {x}, {y} for {pixel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_heading_turns_the_view_clockwise_and_a_tilt_raises_it() {
+        let photo = RgbImage::new(400, 300);
+        let ray = |heading_deg, tilt_deg| {
+            Camera::of(&Pose { heading_deg, tilt_deg, scale: 1.0 }, &photo, 60.0).ray([200.0, 150.0])
+        };
+        let near = |found: [f64; 3], wanted: [f64; 3]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9);
+        let (sine, cosine) = 30_f64.to_radians().sin_cos();
+        assert!(near(ray(0.0, 30.0), [0.0, -sine, cosine]), "north, down");
+        assert!(near(ray(90.0, 30.0), [sine, 0.0, cosine]), "east, down");
+    }
+
+    #[test]
+    fn the_answer_of_poses_is_the_mean_of_their_likelihoods() {
+        let answer = |heat: Vec<f32>, size: f32| Maps {
+            width: 3,
+            height: 1,
+            boxes: vec![size; 12],
+            attention: vec![size; 3],
+            heat,
+        };
+        let nowhere = f32::NEG_INFINITY;
+        let mut marginal = Marginal::default();
+        marginal.add(&answer(vec![1.0, -20.0, nowhere], 1.0));
+        marginal.add(&answer(vec![-1.0, 3.0, nowhere], 2.0));
+        let (maps, best) = marginal.mean().unwrap();
+        let mean = |a: f32, b: f32| ((a.exp() + b.exp()) / 2.0).ln();
+        assert!((maps.heat[0] - mean(1.0, -1.0)).abs() < 1e-6 && (maps.heat[1] - mean(-20.0, 3.0)).abs() < 1e-6);
+        assert_eq!((maps.heat[2], best), (nowhere, 1));
+        assert_eq!((maps.boxes[0], maps.boxes[4], maps.attention[1]), (1.0, 2.0, 2.0));
+        assert!(Marginal::default().mean().is_none());
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_named() {
+        let photo = RgbImage::new(400, 300);
+        let refused = |grid: PoseGrid| rectified_all(&photo, [20.0, 20.0], &grid).unwrap_err().to_string();
+        let usual = PoseGrid::default;
+        for (grid, named) in [
+            (PoseGrid { headings_deg: vec![f64::NAN], ..usual() }, "a heading of NaN"),
+            (PoseGrid { tilts_deg: vec![89.0], ..usual() }, "a tilt of 89"),
+            (PoseGrid { scales: vec![0.0], ..usual() }, "a scale of 0"),
+            (PoseGrid { field_of_view_deg: 0.0, ..usual() }, "a field of view of 0"),
+        ] {
+            let said = refused(grid);
+            assert!(said.contains(named), "{said}");
+        }
+        assert!(rectified_all(&photo, [400.0, 20.0], &usual()).is_err());
+    }
+}
