@@ -65,6 +65,23 @@ fn the_plugins_node_gets_what_the_plugin_takes() {
     }
 }
 
+/// Needs a package with random weights, which `make test-trt-build` makes: none is trained.
+#[test]
+fn a_tiny_encoder_is_rewritten_to_five_nodes_and_twice_the_same_bytes() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../random-packages/tiny-template");
+    if !folder.join(ENCODER).exists() {
+        println!(
+            "skipped: a_tiny_encoder_is_rewritten_to_five_nodes_and_twice_the_same_bytes needs scripts/random-package.sh tiny-template"
+        );
+        return;
+    }
+    let encoder = Package::open(folder).unwrap().read(ENCODER).unwrap();
+    let lowered = || lowering::encoder(&encoder, Precision::F16, Mixtures::Plugin).unwrap();
+    let (once, mixtures) = lowered();
+    assert_eq!(mixtures, 5);
+    assert!(once == lowered().0);
+}
+
 #[test]
 fn a_network_that_is_none_is_refused() {
     let error = lowering::encoder(b"no network", Precision::F16, Mixtures::Plugin).unwrap_err();
