@@ -151,7 +151,11 @@ impl EngineConfig {
 
     /// The package, its signature and all else checked.
     pub fn open_package(&self) -> Result<Package, EngineError> {
-        Package::open_trusting(&self.package, &self.trusted_keys)
+        let package = Package::open_trusting(&self.package, &self.trusted_keys)?;
+        if let Some(signature) = package.signature() {
+            tracing::info!(signer = %signature.signer(), comment = signature.comment(), "the package is signed");
+        }
+        Ok(package)
     }
 
     /// The cache of tile features, backed by the file where one is named.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::TILE_PX;
 use crate::error::EngineError;
 use crate::graph;
-use crate::signature::{Signature, TrustedKey};
+use crate::signature::{self, Signature, TrustedKey};
 
 /// Name of the manifest in the package folder.
 pub const MANIFEST: &str = "package.toml";
@@ -80,8 +80,10 @@ impl Manifest {
         TILE_PX / self.stride_px
     }
 
-    /// Hashes the networks that lie in `folder` and writes its `package.toml`. The last step of an export.
+    /// Hashes the networks that lie in `folder` and writes its `package.toml`. The last step of an export. A signed package is not
+    /// written over.
     pub fn seal(mut self, folder: &Path) -> Result<Package, EngineError> {
+        signature::check_unsigned(folder)?;
         for name in [ENCODER, LOCATOR] {
             self.files
                 .insert(name.into(), hex::encode(Sha256::digest(read_limited(&folder.join(name), FILE_BYTES_MAX)?)));

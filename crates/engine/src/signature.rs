@@ -145,8 +145,18 @@ impl Signature {
 
 const TRUST: &str = "if you trust the signer, put the key into `trusted_keys` of the configuration's [engine] or pass --trusted-key; else delete this file and use the package as an unsigned one";
 
+/// Refuses to write into a package whose signature would not cover it any more.
+pub fn check_unsigned(folder: &Path) -> Result<(), EngineError> {
+    if !is_signed(folder)? {
+        return Ok(());
+    }
+    let problem =
+        "the package is signed, and would differ from what was; delete this file first, then write and sign it anew";
+    Err(EngineError::Signature { path: folder.join(SIGNATURE), problem: problem.into() })
+}
+
 /// Whether a signature lies in `folder`, valid or not.
-pub fn is_signed(folder: &Path) -> Result<bool, EngineError> {
+fn is_signed(folder: &Path) -> Result<bool, EngineError> {
     let path = folder.join(SIGNATURE);
     // A link to nowhere is a signature that cannot be read, not one that is absent.
     match std::fs::symlink_metadata(&path) {
@@ -157,8 +167,9 @@ pub fn is_signed(folder: &Path) -> Result<bool, EngineError> {
 }
 
 /// Writes the list of a package, for minisign to sign: its manifest, the files that this names, and `others`. Answers with the
-/// list's path.
+/// list's path. The list of a signed package stays as it is.
 pub fn write_list(package: &Package, others: &[String]) -> Result<PathBuf, EngineError> {
+    check_unsigned(package.folder())?;
     let path = package.folder().join(LIST);
     let mut digests = BTreeMap::from([(MANIFEST.to_owned(), digest(package.manifest_bytes()))]);
     for name in package.manifest().files.keys() {

@@ -225,6 +225,20 @@ fn the_list_is_what_sha256sum_writes() {
 }
 
 #[test]
+fn a_signed_package_is_not_written_over() {
+    let (folder, signer) = (tempfile::tempdir().unwrap(), pair());
+    listed(folder.path());
+    sign(folder.path(), &signer);
+    let package = Package::open_trusting(folder.path(), &[public(&signer)]).unwrap();
+    let sealed = package.manifest().clone().seal(folder.path()).map(|_| ());
+    for refused in [sealed, write_list(&package, &[]).map(|_| ())] {
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains(SIGNATURE) && message.contains("delete this file first"), "{message}");
+    }
+    Package::open_trusting(folder.path(), &[public(&signer)]).unwrap();
+}
+
+#[test]
 fn what_is_no_public_key_is_refused() {
     for text in ["", "RWQ", "untrusted comment: minisign public key", &"A".repeat(56)] {
         let message = text.parse::<TrustedKey>().unwrap_err().to_string();
