@@ -31,15 +31,18 @@ test-cuda-build:
 	./scripts/setup-cuda.sh
 	cargo test -p smgeo-gpu --test device_code -- --nocapture
 
-# The plugin, and real engines for the RTX 4090, built without a GPU. The engines need TensorRT-RTX, whose licence you accept by running
-# scripts/setup-tensorrt-rtx.sh --accept-license once; without it the tests say that they were skipped.
+# The plugin, and real engines for the RTX 4090, built without a GPU: of smgeo-nano, and of tiny with random weights. The engines need
+# TensorRT-RTX, whose licence you accept by running scripts/setup-tensorrt-rtx.sh --accept-license once; without it the tests say
+# that they were skipped.
 test-trt-build:
 	./scripts/setup-cuda.sh
+	./scripts/random-package.sh tiny-template
 	./scripts/build-tensorrt.sh rtx
 	./scripts/build-tensorrt.sh enterprise
-	cargo test -p smgeo-gpu --test plugin --test engine_build -- --nocapture
+	cargo test -p smgeo-gpu --test plugin --test lowering --test engine_build -- --nocapture
 
-# On a machine with a GPU: every kernel against its reference, and its time. For another machine, carry target/gpu/carry there.
+# On a machine with a GPU: every kernel against its reference, and its time, beside PyTorch's where python3 has it. For another machine,
+# carry target/gpu/carry there.
 test-gpu bench-gpu:
 	./scripts/gpu-folder.sh
 	./target/gpu/carry/run.sh $(if $(filter bench-gpu,$@),bench,check)

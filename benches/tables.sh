@@ -6,15 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-random=${CARGO_TARGET_DIR:-target}/random-packages
-mkdir -p "$random"
-random=$(cd "$random" && pwd)
-# For the whole workspace, as the tests are built: one crate's own choice of features would compile its dependencies again.
-cargo build --quiet --workspace --example random_package
-for package in tiny-template tiny-paper tiny-plain tiny-dense nano-template nano-plain nano-dense nano-static; do
-  [ -e "$random/$package/package.toml" ] ||
-    "${CARGO_TARGET_DIR:-target}/debug/examples/random_package" "${package%-*}" "${package#*-}" "$random/$package"
-done
+./scripts/random-package.sh tiny-template tiny-paper tiny-plain tiny-dense nano-template nano-plain nano-dense nano-static
+random=$(cd "${CARGO_TARGET_DIR:-target}/random-packages" && pwd)
 
 arguments=(--package models/smgeo-nano --package "$random/tiny-template" --write docs/benchmarks.md)
 arguments+=(--beside "tiny=$random/tiny-template,plain Swin of equal multiply-adds=$random/tiny-plain,all experts=$random/tiny-dense")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes one folder with all that a GPU machine needs to check and measure the kernels: the program, the module of kernels,
-# and a script. It needs the driver there, nothing else; carry it over and run ./run.sh.
+# Makes one folder with all that a GPU machine needs to check and measure the kernels: the program, the module of kernels, the
+# same blocks in PyTorch, and a script. It needs the driver there, nothing else; carry it over and run ./run.sh.
 # Usage: gpu-folder.sh [OUT]   (default: target/gpu/carry)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,11 +8,11 @@ out=${1:-target/gpu/carry}
 ./scripts/setup-cuda.sh
 ./scripts/build-cuda.sh "$out" 2>/dev/null
 cargo build -p smgeo-gpu --bin smgeo-gpu --features cuda
-cp "${CARGO_TARGET_DIR:-target}/debug/smgeo-gpu" "$out/"
+cp "${CARGO_TARGET_DIR:-target}/debug/smgeo-gpu" benches/peers/gpu_blocks.py "$out/"
 cat > "$out/run.sh" <<'RUN'
 #!/usr/bin/env bash
 # run.sh check: every kernel against its f64 reference; then, where compute-sanitizer is on PATH, once more under memcheck and
-# racecheck. run.sh bench: times against the card's bounds.
+# racecheck. run.sh bench: times against the card's bounds; then, where python3 has torch, PyTorch's times of the same blocks.
 set -euo pipefail
 cd "$(dirname "$0")"
 case "${1:-check}" in
@@ -27,7 +27,13 @@ case "${1:-check}" in
     else
       echo "skipped: memcheck and racecheck need compute-sanitizer on PATH"
     fi ;;
-  bench) ./smgeo-gpu bench smgeo_kernels.fatbin ;;
+  bench)
+    ./smgeo-gpu bench smgeo_kernels.fatbin
+    if python3 -c 'import torch' 2>/dev/null; then
+      python3 gpu_blocks.py
+    else
+      echo "skipped: PyTorch's times need python3 with torch on PATH"
+    fi ;;
   *) echo "run.sh: give check or bench" >&2; exit 2 ;;
 esac
 RUN

@@ -28,6 +28,7 @@ const SOLE_USERS: &[(&str, &str)] = &[
     ("burn", "smgeo-train"),
     ("rten", "smgeo-engine"),
     ("cudarc", "smgeo-gpu"),
+    ("minisign-verify", "smgeo-engine"),
 ];
 
 struct Graph {

@@ -5,13 +5,14 @@ use std::process::Command;
 
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
-use smgeo_engine::Package;
 use smgeo_gpu::Probe;
 use smgeo_gpu::builder::{self, Said};
 use smgeo_gpu::engines::{self, Order};
 use smgeo_gpu::lowering::Precision;
 use smgeo_gpu::target::Target;
 use smgeo_gpu::tensorrt::{Flavour, Libraries};
+
+use crate::trust::Trust;
 
 /// Makes TensorRT engines of a package and enters them in its `engines.toml`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,8 @@ pub struct Args {
     /// Folder with TensorRT's libraries or with smgeo's over them; can be given twice. The system's are looked at last.
     #[arg(long, value_name = "FOLDER")]
     libraries: Vec<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 fn parse<T: std::str::FromStr<Err = String>>(name: &str) -> Result<T, String> {
@@ -39,7 +42,7 @@ fn parse<T: std::str::FromStr<Err = String>>(name: &str) -> Result<T, String> {
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let package = Package::open(&args.package).context("opening the engine package")?;
+    let package = args.trust.open(&args.package)?;
     let route = args.target.route(args.flavour, Probe::run).context("choosing how to build")?;
     let libraries = Libraries::find(route.flavour, &args.libraries)?;
     let program = std::env::current_exe().context("finding this program, which is its own builder")?;

@@ -1,4 +1,4 @@
-//! `smgeo engine`: decides whether a faster arithmetic may fly.
+//! `smgeo engine`: decides whether a faster arithmetic may fly, and lists a package for its signature.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,8 +8,11 @@ use clap::{Args as ClapArgs, Subcommand};
 use smgeo_engine::gate;
 use smgeo_engine::pairs::PairSet;
 use smgeo_engine::{BackendName, EngineConfig, Package, Precision};
+use smgeo_gpu::engines;
 
-/// Checks how an engine package may be run.
+use crate::trust::Trust;
+
+/// Checks how an engine package may be run, and lists it for its signature.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,6 +24,15 @@ enum Command {
     /// Hold a faster arithmetic against rten in f32 on held-out pairs, and keep the result in the package's folder: the daemon
     /// runs an arithmetic other than f32 only after it has passed.
     Check(Check),
+    /// Write package.sha256, the list of the package's files and engines that `minisign -S -m package.sha256` signs.
+    SignList(SignList),
+}
+
+#[derive(ClapArgs, Debug)]
+struct SignList {
+    /// Folder of the engine package.
+    #[arg(value_name = "FOLDER")]
+    package: PathBuf,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -40,25 +52,39 @@ struct Check {
     /// Prints one JSON object instead of text.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let Command::Check(check) = args.command;
-    let package = Package::open(&check.package).context("opening the engine package")?;
-    let set = PairSet::open(&check.pairs).context("reading the pairs")?;
-    let trusted =
-        EngineConfig { backend: BackendName::Rten, threads: check.threads, ..EngineConfig::of(&check.package) };
-    let candidate = EngineConfig { backend: BackendName::OpenVino, precision: check.precision, ..trusted.clone() };
+    match args.command {
+        Command::Check(args) => check(args),
+        Command::SignList(args) => sign_list(args),
+    }
+}
+
+fn check(args: Check) -> anyhow::Result<()> {
+    let package = args.trust.open(&args.package)?;
+    let set = PairSet::open(&args.pairs).context("reading the pairs")?;
+    let trusted = EngineConfig { backend: BackendName::Rten, threads: args.threads, ..EngineConfig::of(&args.package) };
+    let candidate = EngineConfig { backend: BackendName::OpenVino, precision: args.precision, ..trusted.clone() };
     let mut trusted = trusted.build(&package).context("starting rten")?;
     let mut candidate = candidate.build_unchecked(&package).context("starting OpenVINO")?;
     let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), &set)?;
     report.keep(&package)?;
-    match check.json {
+    match args.json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => print!("{report}"),
     }
     let candidate = &report.candidate;
     ensure!(report.passes(), "{candidate} may not fly with this package; stay with precision = \"f32\"");
+    Ok(())
+}
+
+fn sign_list(args: SignList) -> anyhow::Result<()> {
+    let package = Package::open(&args.package).context("opening the engine package")?;
+    let list = engines::write_list(&package).context("listing the package")?;
+    println!("{0} is written; sign it with: minisign -S -m {0}", list.display());
     Ok(())
 }

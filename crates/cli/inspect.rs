@@ -11,6 +11,8 @@ use smgeo_engine::{
     BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
 };
 
+use crate::trust::Trust;
+
 /// Checks an engine package and says what it is.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -29,6 +31,8 @@ pub struct Args {
     /// Threads to compute on; as many as there are cores unless given.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// What is printed.
@@ -58,7 +62,7 @@ const RUNS: usize = 5;
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let package = Package::open(&args.package).context("opening the engine package")?;
+    let package = args.trust.open(&args.package)?;
     let mut file_bytes = Vec::new();
     for name in package.manifest().files.keys() {
         let path = package.folder().join(name);

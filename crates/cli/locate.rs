@@ -17,6 +17,7 @@ use smgeo_engine::{
     decode,
 };
 
+use crate::trust::Trust;
 use georeference::{Bounds, Georeference, Place};
 
 /// Finds an object clicked in one still picture on another one, usually a satellite picture.
@@ -68,6 +69,8 @@ pub struct Args {
     /// Threads to compute on; as many as there are cores unless given.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// So many numbers, separated by commas.
@@ -83,7 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let query = picture(&args.query)?;
     let reference = picture(&args.reference)?;
     let georeference = georeference(&args, &reference)?;
-    let package = Package::open(&args.package).context("opening the engine package")?;
+    let package = args.trust.open(&args.package)?;
     let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
     let mut backend = smgeo_runtime::backend::build(&config, &package).context("starting the engine")?;
     let tiled = TiledReference::cut(&reference).with_context(|| format!("cutting {}", args.reference.display()))?;

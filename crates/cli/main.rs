@@ -8,6 +8,7 @@ mod locate;
 mod run;
 mod sim;
 mod tiles;
+mod trust;
 
 use std::process::ExitCode;
 

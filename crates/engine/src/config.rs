@@ -13,6 +13,7 @@ use crate::error::EngineError;
 use crate::gate;
 use crate::package::Package;
 use crate::rten::{RtenBackend, RtenConfig};
+use crate::signature::TrustedKey;
 
 /// A backend by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -84,6 +85,10 @@ impl FromStr for Precision {
 pub struct EngineConfig {
     /// Folder of the engine package.
     pub package: PathBuf,
+    /// Public keys of minisign whose signature of the package counts. A signed package opens under one of them only; one without
+    /// a signature opens under any.
+    #[serde(default)]
+    pub trusted_keys: Vec<TrustedKey>,
     /// The backend.
     #[serde(default)]
     pub backend: BackendName,
@@ -131,6 +136,7 @@ impl EngineConfig {
     pub fn of(package: impl Into<PathBuf>) -> EngineConfig {
         EngineConfig {
             package: package.into(),
+            trusted_keys: Vec::new(),
             backend: BackendName::default(),
             precision: Precision::default(),
             threads: None,
@@ -141,6 +147,15 @@ impl EngineConfig {
             features_file: None,
             features_file_mib_max: features_file_mib_max(),
         }
+    }
+
+    /// The package, its signature and all else checked.
+    pub fn open_package(&self) -> Result<Package, EngineError> {
+        let package = Package::open_trusting(&self.package, &self.trusted_keys)?;
+        if let Some(signature) = package.signature() {
+            tracing::info!(signer = %signature.signer(), comment = signature.comment(), "the package is signed");
+        }
+        Ok(package)
     }
 
     /// The cache of tile features, backed by the file where one is named.

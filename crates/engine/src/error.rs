@@ -42,6 +42,14 @@ pub enum EngineError {
         /// Hexadecimal digest of the file.
         found: String,
     },
+    /// The package is signed, and the signature is not valid under a trusted key or does not cover a file.
+    #[error("{}: {problem}", path.display())]
+    Signature {
+        /// The signature, the list that it signs, or the file that differs.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// A network file is no ONNX model with the inputs and outputs of this version.
     #[error("{}: {problem}; export the package again with the smgeo-train of this version", path.display())]
     Graph {

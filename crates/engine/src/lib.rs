@@ -36,6 +36,7 @@ pub mod pose_search;
 pub mod posterior;
 pub mod rectify;
 pub mod rten;
+pub mod signature;
 pub mod stills;
 mod vector;
 
@@ -51,6 +52,7 @@ pub use crate::mosaic::Mosaic;
 pub use crate::package::{Fusion, Manifest, Package, PackageHash};
 pub use crate::posterior::{Mode, Posterior};
 pub use crate::rten::{RtenBackend, RtenConfig};
+pub use crate::signature::{Signature, TrustedKey};
 
 /// Edge of every image the encoder sees, query or tile, px.
 pub const TILE_PX: usize = 256;

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::TILE_PX;
 use crate::error::EngineError;
 use crate::graph;
+use crate::signature::{self, Signature, TrustedKey};
 
 /// Name of the manifest in the package folder.
 pub const MANIFEST: &str = "package.toml";
@@ -25,7 +26,7 @@ pub const FORMAT: u32 = 1;
 
 // A manifest is some kilobytes; an ONNX file cannot pass the 2 GiB of a protobuf message.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
-const FILE_BYTES_MAX: u64 = (1 << 31) - 1;
+pub(crate) const FILE_BYTES_MAX: u64 = (1 << 31) - 1;
 // Wider features than any known backbone's are a damaged manifest.
 const CHANNELS_MAX: usize = 8192;
 
@@ -79,8 +80,10 @@ impl Manifest {
         TILE_PX / self.stride_px
     }
 
-    /// Hashes the networks that lie in `folder` and writes its `package.toml`. The last step of an export.
+    /// Hashes the networks that lie in `folder` and writes its `package.toml`. The last step of an export. A signed package is not
+    /// written over.
     pub fn seal(mut self, folder: &Path) -> Result<Package, EngineError> {
+        signature::check_unsigned(folder)?;
         for name in [ENCODER, LOCATOR] {
             self.files
                 .insert(name.into(), hex::encode(Sha256::digest(read_limited(&folder.join(name), FILE_BYTES_MAX)?)));
@@ -157,26 +160,42 @@ impl fmt::Debug for PackageHash {
     }
 }
 
-/// A package whose manifest, hashes and network interfaces have been checked.
+/// A package whose signature, if it has one, manifest, hashes and network interfaces have been checked.
 #[derive(Clone, Debug)]
 pub struct Package {
     folder: PathBuf,
     manifest: Manifest,
+    manifest_bytes: Vec<u8>,
     hash: PackageHash,
+    signature: Option<Signature>,
 }
 
 impl Package {
-    /// Opens the package in `folder` and checks all of it. Errors name the file and the remedy.
+    /// Opens the package in `folder` and checks all of it. No key is trusted, so a signed package is refused. Errors name the
+    /// file and the remedy.
     pub fn open(folder: impl AsRef<Path>) -> Result<Package, EngineError> {
+        Package::open_trusting(folder, &[])
+    }
+
+    /// As [`Package::open`], and a signed package opens where one of `keys` signed it.
+    pub fn open_trusting(folder: impl AsRef<Path>, keys: &[TrustedKey]) -> Result<Package, EngineError> {
         let folder = folder.as_ref().to_path_buf();
+        let signature = Signature::verify(&folder, keys)?;
         let path = folder.join(MANIFEST);
-        let manifest = read_manifest(&path)?;
+        let manifest_bytes = read_limited(&path, MANIFEST_BYTES_MAX)?;
+        if let Some(signature) = &signature {
+            signature.check(MANIFEST, &manifest_bytes)?;
+        }
+        let manifest = read_manifest(&path, &manifest_bytes)?;
         manifest.check().map_err(|problem| EngineError::Manifest { path: path.clone(), problem })?;
         for name in manifest.files.keys() {
-            check_name(name).map_err(|problem| EngineError::Manifest { path: path.clone(), problem })?;
+            check_name(name).map_err(|problem| EngineError::Manifest {
+                path: path.clone(),
+                problem: format!("[files]: {problem}"),
+            })?;
         }
         let hash = PackageHash(Sha256::digest(manifest.identity()).into());
-        let package = Package { folder, manifest, hash };
+        let package = Package { folder, manifest, manifest_bytes, hash, signature };
         for name in package.manifest.files.keys() {
             let bytes = package.read(name)?;
             let check = match name.as_str() {
@@ -199,13 +218,23 @@ impl Package {
         self.hash
     }
 
+    /// The signature, where the package has one.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
+    }
+
+    /// The manifest's text, as it was read.
+    pub(crate) fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest_bytes
+    }
+
     /// Where the package lies.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Reads a file of the package and compares its hash again: the bytes given are the ones the manifest means, even if
-    /// the file was exchanged since the package was opened.
+    /// Reads a file of the package and compares its hash again: the bytes given are the ones that the manifest means and the
+    /// signature covers, even if the file was exchanged since the package was opened.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, EngineError> {
         let path = self.folder.join(name);
         let Some(expected) = self.manifest.files.get(name) else {
@@ -213,6 +242,9 @@ impl Package {
             return Err(EngineError::Manifest { path: self.folder.join(MANIFEST), problem });
         };
         let bytes = read_limited(&path, FILE_BYTES_MAX)?;
+        if let Some(signature) = &self.signature {
+            signature.check(name, &bytes)?;
+        }
         let found = hex::encode(Sha256::digest(&bytes));
         if !found.eq_ignore_ascii_case(expected) {
             return Err(EngineError::Hash { path, expected: expected.clone(), found });
@@ -221,12 +253,11 @@ impl Package {
     }
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, EngineError> {
+fn read_manifest(path: &Path, bytes: &[u8]) -> Result<Manifest, EngineError> {
     let problem = |problem| EngineError::Manifest { path: path.into(), problem };
-    let text =
-        String::from_utf8(read_limited(path, MANIFEST_BYTES_MAX)?).map_err(|error| problem(error.to_string()))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| problem(error.to_string()))?;
     // The format comes first: another format may differ in every other key.
-    let table: toml::Table = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
+    let table: toml::Table = toml::from_str(text).map_err(|error| problem(error.to_string()))?;
     match table.get("format").and_then(toml::Value::as_integer) {
         Some(format) if format == i64::from(FORMAT) => {}
         Some(format) => {
@@ -236,16 +267,17 @@ fn read_manifest(path: &Path) -> Result<Manifest, EngineError> {
             return Err(problem(format!("no key `format`; is this an smgeo package? it should say format = {FORMAT}")));
         }
     }
-    toml::from_str(&text).map_err(|error| problem(error.to_string()))
+    toml::from_str(text).map_err(|error| problem(error.to_string()))
 }
 
-// A package reaches no file outside of its folder.
-fn check_name(name: &str) -> Result<(), String> {
-    let plain = Path::new(name).file_name().is_some_and(|file| file == name) && !name.contains(['\\', ':']);
-    if plain { Ok(()) } else { Err(format!("[files] names `{name}`, which is not a plain file name")) }
+/// A package reaches no file outside of its folder.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    let reserved = |char: char| char == '\\' || char == ':' || char.is_control();
+    let plain = Path::new(name).file_name().is_some_and(|file| file == name) && !name.contains(reserved);
+    if plain { Ok(()) } else { Err(format!("it names `{name}`, which is not a plain file name")) }
 }
 
-fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, EngineError> {
+pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, EngineError> {
     let failed = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => EngineError::Missing { path: path.into() },
         _ => EngineError::File { path: path.into(), source },

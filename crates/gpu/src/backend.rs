@@ -119,7 +119,8 @@ impl TensorRtNetworks {
         stream.bind()?;
         let load = |plan: &engines::Plan| {
             let bytes = plan.read(package)?;
-            // SAFETY: the entry was checked: this machine built the plan, its hash is right, and its GPU's context is current.
+            // SAFETY: the entry was checked: this machine built the plan or the package's signer vouches for it, its hash is right,
+            // and its GPU's context is current.
             unsafe { Engine::load(&library, &bytes) }
         };
         let (encoder, locator) = (load(&entry.encoder)?, load(&entry.locator)?);
@@ -242,7 +243,7 @@ impl TensorRtNetworks {
     }
 }
 
-/// The library and the first entry, by name, whose plans fit this GPU, were built here and are admitted.
+/// The library and the first entry, by name, whose plans fit this GPU, were built here or are signed, and are admitted.
 fn matching(
     package: &Package,
     folders: &[PathBuf],

@@ -14,7 +14,11 @@ pub fn build(config: &EngineConfig, package: &Package) -> Result<Box<dyn Backend
             Ok(backend) => Ok(Box::new(backend)),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::info!(reason = %error, cause, "tensorrt is not taken");
+                match &error {
+                    EngineError::LibraryMissing { .. } => tracing::info!(reason = %error, "tensorrt is not taken"),
+                    // There is a driver, so somebody may count on its GPU; and a changed plan is news.
+                    _ => tracing::warn!(reason = %error, cause, "tensorrt fails, another backend is taken"),
+                }
                 config.build(package)
             }
         },

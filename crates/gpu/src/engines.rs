@@ -1,8 +1,9 @@
 //! The engines of a package: plans beside its networks, and `engines.toml`, which says what each was built for, with and by.
 //!
 //! `engines.toml` is not part of the package's identity: a plan is made from the package and changes none of its answers, and
-//! features that were cached before it was built stay valid. A plan is code, so one that was not built on this machine is
-//! not loaded.
+//! features that were cached before it was built stay valid. A plan is code, so it is loaded only where this machine built it
+//! or the package's signature covers it. A signed package is never written over: what a machine builds of one is entered in
+//! `engines.local.toml`, which no signature covers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,8 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use smgeo_engine::Package;
 use smgeo_engine::package::{ENCODER, LOCATOR};
+use smgeo_engine::{Package, signature};
 
 use crate::builder::{self, Job, JobProfile, Said};
 use crate::error::GpuError;
@@ -20,6 +21,8 @@ use crate::tensorrt::Libraries;
 
 /// Name of the file in the package's folder that says which engines there are.
 pub const ENGINES: &str = "engines.toml";
+/// Name of the file that says which engines were built of a signed package after it was signed.
+pub const LOCAL_ENGINES: &str = "engines.local.toml";
 /// Most images that an engine encodes in a run, and most queries it locates.
 pub const BATCH_MAX: i64 = 16;
 /// Edge of the largest search window, tiles.
@@ -62,6 +65,19 @@ pub struct Entry {
     pub encoder: Plan,
     /// The locator's plan.
     pub locator: Plan,
+    /// Who vouches for it; known from where it was read, and never written.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// Who vouches for an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody but the machine that built it.
+    #[default]
+    Local,
+    /// The signer of the package: the entry is signed, and with it the hash of each plan.
+    Signed,
 }
 
 /// A plan's file.
@@ -83,7 +99,8 @@ pub fn build(
     mut listen: impl FnMut(&'static str, &Said),
 ) -> Result<Entry, GpuError> {
     let Order { package, sm, precision, libraries, .. } = order;
-    let stem = format!("sm_{sm}-{}-{}", libraries.flavour, precision.name());
+    let (index, kind) = if package.signature().is_some() { (LOCAL_ENGINES, "local-") } else { (ENGINES, "") };
+    let stem = format!("{kind}sm_{sm}-{}-{}", libraries.flavour, precision.name());
     let mixtures = if *precision == Precision::F32 { Mixtures::Gathered } else { Mixtures::Plugin };
     let (encoder, _) = lowering::encoder(&read(package, ENCODER)?, *precision, mixtures)?;
     let networks = [
@@ -114,28 +131,62 @@ pub fn build(
         built_on: this_machine()?,
         encoder,
         locator,
+        origin: Origin::Local,
     };
-    let mut entries = entries(package)?;
+    let mut entries = listed(package, index)?;
     entries.insert(stem, entry.clone());
-    let path = package.folder().join(ENGINES);
+    let path = package.folder().join(index);
     let text = toml::to_string_pretty(&entries).map_err(|error| GpuError::Engines(error.to_string()))?;
     std::fs::write(&path, text).map_err(|source| file_error(&path, source))?;
     Ok(entry)
 }
 
-/// The engines that a package has.
+/// The engines that a package has, by name.
 pub fn entries(package: &Package) -> Result<BTreeMap<String, Entry>, GpuError> {
-    let path = package.folder().join(ENGINES);
+    let mut entries = listed(package, ENGINES)?;
+    entries.extend(listed(package, LOCAL_ENGINES)?);
+    Ok(entries)
+}
+
+/// The engines that a file enters. Where the package's signature names the file it is compared before it is parsed.
+fn listed(package: &Package, index: &str) -> Result<BTreeMap<String, Entry>, GpuError> {
+    let path = package.folder().join(index);
     if !path.exists() {
         return Ok(BTreeMap::new());
     }
-    let text = String::from_utf8_lossy(&read_file(&path)?).into_owned();
-    let problem = |error| format!("{}: {error}; delete it and build the engines again", path.display());
-    toml::from_str(&text).map_err(|error| GpuError::Engines(problem(error)))
+    let bytes = read_file(&path)?;
+    let signature = package.signature().filter(|signature| signature.names(index));
+    if let Some(signature) = signature {
+        signature.check(index, &bytes).map_err(|error| GpuError::Engines(error.to_string()))?;
+    }
+    let problem = |error: String| format!("{}: {error}; delete it and build the engines again", path.display());
+    let text = std::str::from_utf8(&bytes).map_err(|error| GpuError::Engines(problem(error.to_string())))?;
+    let mut entries: BTreeMap<String, Entry> =
+        toml::from_str(text).map_err(|error| GpuError::Engines(problem(error.to_string())))?;
+    let origin = if signature.is_some() { Origin::Signed } else { Origin::Local };
+    entries.values_mut().for_each(|entry| entry.origin = origin);
+    Ok(entries)
+}
+
+/// Writes the list of a package's files for `minisign` to sign, with the engines that `engines.toml` enters. An error where a
+/// plan is not the one that was built. Answers with the list's path.
+pub fn write_list(package: &Package) -> Result<PathBuf, GpuError> {
+    let mut files = Vec::new();
+    for entry in listed(package, ENGINES)?.into_values() {
+        for plan in [entry.encoder, entry.locator] {
+            plan.read(package)?;
+            files.push(plan.file);
+        }
+    }
+    if !files.is_empty() {
+        files.push(ENGINES.into());
+    }
+    signature::write_list(package, &files).map_err(|error| GpuError::Engines(error.to_string()))
 }
 
 impl Entry {
-    /// Refuses an engine that was built for another package, GPU or library, or by another machine: a plan is code.
+    /// Refuses an engine that was built for another package, GPU or library; and, since a plan is code, one that another machine
+    /// built and no signature covers.
     pub fn check(&self, package: &Package, sm: u32, plugin_sha256: &str) -> Result<(), GpuError> {
         let refuse =
             |problem: String| Err(GpuError::Engines(format!("{problem}; run `smgeo build-engine` on this machine")));
@@ -148,21 +199,25 @@ impl Entry {
         if self.plugin_sha256 != plugin_sha256 {
             return refuse(format!("{} was built with another plugin", self.encoder.file));
         }
-        if self.built_on != this_machine()? {
-            return refuse(format!("{} was built on another machine", self.encoder.file));
+        if self.origin == Origin::Local && self.built_on != this_machine()? {
+            let file = &self.encoder.file;
+            return refuse(format!("{file} was built on another machine and no signature covers it"));
         }
         Ok(())
     }
 }
 
 impl Plan {
-    /// The plan's bytes, whose hash is the entry's.
+    /// The plan's bytes, whose hash is the entry's, and the signature's where it names the file.
     pub fn read(&self, package: &Package) -> Result<Vec<u8>, GpuError> {
         if Path::new(&self.file).file_name().is_none_or(|name| name != self.file.as_str()) {
             return Err(GpuError::Engines(format!("`{}` is not a plain file name", self.file)));
         }
         let path = package.folder().join(&self.file);
         let bytes = read_file(&path)?;
+        if let Some(signature) = package.signature().filter(|signature| signature.names(&self.file)) {
+            signature.check(&self.file, &bytes).map_err(|error| GpuError::Engines(error.to_string()))?;
+        }
         if hash(&bytes) == self.sha256 {
             return Ok(bytes);
         }

@@ -1,5 +1,6 @@
 //! Engines built with TensorRT-RTX, which needs no GPU for it. Needs its library, whose licence a person has to accept
-//! (`scripts/setup-tensorrt-rtx.sh`), and ours over it (`scripts/build-tensorrt.sh rtx`).
+//! (`scripts/setup-tensorrt-rtx.sh`), and ours over it (`scripts/build-tensorrt.sh rtx`). Engines of tiny need a package with
+//! random weights besides (`scripts/random-package.sh tiny-template`): none is trained.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,10 +27,17 @@ fn libraries(test: &str) -> Option<Libraries> {
     }
 }
 
-fn copied(folder: &Path) -> Package {
-    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/smgeo-nano");
+fn nano() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/smgeo-nano")
+}
+
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("../random-packages/tiny-template")
+}
+
+fn copied(from: &Path, folder: &Path) -> Package {
     for file in [ENCODER, LOCATOR, MANIFEST] {
-        std::fs::copy(nano.join(file), folder.join(file)).unwrap();
+        std::fs::copy(from.join(file), folder.join(file)).unwrap();
     }
     Package::open(folder).unwrap()
 }
@@ -52,7 +60,7 @@ fn build(package: &Package, libraries: &Libraries, sm: u32, precision: Precision
 fn a_package_becomes_engines_and_twice_nearly_the_same_bytes() {
     let Some(libraries) = libraries("a_package_becomes_engines_and_twice_nearly_the_same_bytes") else { return };
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let packages = folders.each_ref().map(|folder| copied(folder.path()));
+    let packages = folders.each_ref().map(|folder| copied(&nano(), folder.path()));
     let built = packages.each_ref().map(|package| build(package, &libraries, 89, Precision::F16).unwrap());
     println!("{:#?}", built[0]);
     for plan in [|entry: &Entry| entry.encoder.clone(), |entry: &Entry| entry.locator.clone()] {
@@ -76,10 +84,28 @@ fn a_package_becomes_engines_and_twice_nearly_the_same_bytes() {
 }
 
 #[test]
+fn a_tiny_package_becomes_engines_and_its_encoder_twice_the_same_bytes() {
+    let test = "a_tiny_package_becomes_engines_and_its_encoder_twice_the_same_bytes";
+    let Some(libraries) = libraries(test) else { return };
+    if !tiny().join(MANIFEST).exists() {
+        println!("skipped: {test} needs a package with random weights (scripts/random-package.sh tiny-template)");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let package = copied(&tiny(), folder.path());
+    // One after the other in one folder, so that the second plan replaces the first: each has more than 100 MB.
+    let [first, second] = [(); 2].map(|()| build(&package, &libraries, 89, Precision::F16).unwrap());
+    println!("{first:#?}");
+    assert_eq!(first.encoder, second.encoder);
+    assert_eq!(second.encoder.read(&package).unwrap().len(), first.encoder.bytes);
+    assert_eq!(second.locator.read(&package).unwrap().len(), first.locator.bytes);
+}
+
+#[test]
 fn gpus_that_tensorrt_rtx_does_not_know_are_refused() {
     let Some(libraries) = libraries("gpus_that_tensorrt_rtx_does_not_know_are_refused") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let package = copied(folder.path());
+    let package = copied(&nano(), folder.path());
     for sm in [87, 90] {
         let error = build(&package, &libraries, sm, Precision::F16).unwrap_err().to_string();
         assert!(error.contains(&format!("does not build for sm_{sm}")), "{error}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rten_onnx::onnx::{DataType, ModelProto};
+use rten_onnx::onnx::{DataType, ModelProto, NodeProto, TensorProto};
 use smgeo_engine::package::{ENCODER, LOCATOR};
 use smgeo_engine::{Backend, EncoderImage, Features, Package, RtenBackend, RtenConfig, View};
 use smgeo_gpu::lowering::{self, Mixtures, Precision};
@@ -62,6 +62,76 @@ fn the_plugins_node_gets_what_the_plugin_takes() {
         let pools: std::collections::BTreeSet<&String> = mixtures.iter().map(|node| &node.input[2]).collect();
         assert_eq!(pools.len(), 3);
         assert!(encoder.len() < package.read(ENCODER).unwrap().len() / 2, "{}", encoder.len());
+    }
+}
+
+/// Needs a package with random weights, which `make test-trt-build` makes: none is trained.
+#[test]
+fn a_tiny_encoder_is_rewritten_to_five_nodes_and_twice_the_same_bytes() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../random-packages/tiny-template");
+    if !folder.join(ENCODER).exists() {
+        println!(
+            "skipped: a_tiny_encoder_is_rewritten_to_five_nodes_and_twice_the_same_bytes needs scripts/random-package.sh tiny-template"
+        );
+        return;
+    }
+    let encoder = Package::open(folder).unwrap().read(ENCODER).unwrap();
+    let lowered = || lowering::encoder(&encoder, Precision::F16, Mixtures::Plugin).unwrap();
+    let (once, mixtures) = lowered();
+    assert_eq!(mixtures, 5);
+    assert!(once == lowered().0);
+}
+
+/// The node of this kind that comes first.
+fn first<'a>(model: &'a mut ModelProto, operator: &str) -> &'a mut NodeProto {
+    let nodes = &mut model.graph.as_mut().unwrap().node;
+    nodes.iter_mut().find(|node| node.op_type.as_deref() == Some(operator)).unwrap()
+}
+
+/// The weight of the first expert's first layer: of the products whose sum goes on to a GELU.
+fn weight(model: &mut ModelProto) -> &mut TensorProto {
+    let graph = model.graph.as_mut().unwrap();
+    let made = |value: &String, operator: &str| {
+        let found = graph.node.iter().find(|node| node.output.contains(value));
+        found.filter(|node| node.op_type.as_deref() == Some(operator))
+    };
+    let experts = graph.node.iter().filter(|node| node.op_type.as_deref() == Some("ScatterND"));
+    let name = experts
+        .filter_map(|node| {
+            let reshape = made(&made(&node.input[2], "Mul")?.input[0], "Reshape")?;
+            let second = made(&made(&reshape.input[0], "Add")?.input[0], "MatMul")?;
+            let first = made(&made(&second.input[0], "Gelu")?.input[0], "Add")?;
+            Some(made(&first.input[0], "MatMul")?.input[1].clone())
+        })
+        .next();
+    let name = name.unwrap();
+    graph.initializer.iter_mut().find(|tensor| tensor.name.as_ref() == Some(&name)).unwrap()
+}
+
+#[test]
+fn a_mixture_that_smgeo_train_did_not_write_is_refused() {
+    type Damage = fn(&mut ModelProto);
+    let cases: [(Damage, &str); 9] = [
+        (
+            |model| first(model, "ScatterND").input[0] = first(model, "ScatterND").output[0].clone(),
+            "more than the 16 experts",
+        ),
+        (|model| first(model, "ScatterND").output.clear(), "are no chain"),
+        (|model| first(model, "ScatterND").input.clear(), "lacks its input"),
+        (|model| first(model, "TopK").op_type = Some("Sin".into()), "is not made by TopK"),
+        (|model| weight(model).dims.clear(), "have no known size"),
+        (|model| weight(model).dims.push(1), "has the extents"),
+        (|model| weight(model).dims.reverse(), "differ in their shapes"),
+        (|model| weight(model).dims = vec![4, i64::MAX], "has the extents"),
+        (|model| weight(model).data_type = Some(DataType::INT64), "is no constant of f32"),
+    ];
+    let whole = nano().read(ENCODER).unwrap();
+    for (damage, words) in cases {
+        let mut model = ModelProto::parse_buf(&whole).unwrap();
+        damage(&mut model);
+        let damaged = model.write_buf().unwrap();
+        let error = lowering::encoder(&damaged, Precision::F16, Mixtures::Plugin).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("export the package again"), "{words}: {error}");
     }
 }
 

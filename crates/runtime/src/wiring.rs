@@ -25,7 +25,6 @@ use std::sync::Arc;
 use actix::{Actor, Addr};
 use anyhow::anyhow;
 use crossbeam_channel::bounded;
-use smgeo_engine::Package;
 use smgeo_flow::{SharedClock, StopToken, latest};
 use smgeo_geo::TileId;
 use smgeo_messages::wire::{Publisher, TrackV1};
@@ -95,7 +94,7 @@ impl Machine {
     /// Opens everything the configuration names, makes every channel, and starts every stage. Must be called in an actix
     /// system. What cannot be opened is an error that names it; once started, no loss of an input ends the machine.
     pub fn start(config: Config, clock: SharedClock, stop: StopToken) -> anyhow::Result<Self> {
-        let package = Arc::new(Package::open(&config.engine.package)?);
+        let package = Arc::new(config.engine.open_package()?);
         let store = tiles::open(&config.tiles, clock.clone())?;
         let zoom = about::zoom(&config, &package, store.info())?;
         let keeper = Arc::new(TileKeeper::start(store.clone(), TILE_LOADERS, clock.clone())?);

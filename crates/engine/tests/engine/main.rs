@@ -9,3 +9,4 @@ mod matched_filter;
 #[cfg(feature = "openvino")]
 mod openvino;
 mod package;
+mod signature;

@@ -12,11 +12,12 @@ fn main() -> ExitCode {
         ["probe"] => probe(),
         // For the tests of this crate; `smgeo build-engine` is its own child.
         ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
-        ["admit", package, pairs, folders @ ..] => admit(package, pairs, folders),
+        ["admit", "--trusted-key", key, package, pairs, folders @ ..] => admit(Some(key), package, pairs, folders),
+        ["admit", package, pairs, folders @ ..] => admit(None, package, pairs, folders),
         ["lower", from, to, precision, mixtures] => lower(from, to, precision, mixtures),
         ["check", module] => check(module),
         ["bench", module] => bench(module),
-        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
+        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit [--trusted-key KEY] PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,15 +62,16 @@ fn bench(module: &str) -> Result<(), String> {
 /// Holds a package's engine against rten in f32 on held-out pairs, after the suite that every backend passes; and keeps the
 /// result in the package, so that the engine may fly.
 #[cfg(feature = "cuda")]
-fn admit(package: &str, pairs: &str, folders: &[&str]) -> Result<(), String> {
+fn admit(key: Option<&str>, package: &str, pairs: &str, folders: &[&str]) -> Result<(), String> {
     use smgeo_engine::pairs::PairSet;
-    use smgeo_engine::{Package, RtenBackend, RtenConfig, conformance, gate};
+    use smgeo_engine::{Package, RtenBackend, RtenConfig, TrustedKey, conformance, gate};
 
     let said = |error: smgeo_engine::EngineError| match std::error::Error::source(&error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    let package = Package::open(package).map_err(said)?;
+    let keys: Vec<TrustedKey> = key.map(str::parse).transpose().map_err(said)?.into_iter().collect();
+    let package = Package::open_trusting(package, &keys).map_err(said)?;
     let set = PairSet::open(pairs.as_ref()).map_err(|error| error.to_string())?;
     let folders: Vec<std::path::PathBuf> = folders.iter().map(Into::into).collect();
     let mut candidate = smgeo_gpu::backend::unchecked(&package, &folders, 16).map_err(said)?;
@@ -86,7 +88,7 @@ fn admit(package: &str, pairs: &str, folders: &[&str]) -> Result<(), String> {
 }
 
 #[cfg(not(feature = "cuda"))]
-fn admit(_: &str, _: &str, _: &[&str]) -> Result<(), String> {
+fn admit(_: Option<&str>, _: &str, _: &str, _: &[&str]) -> Result<(), String> {
     check("")
 }
 

@@ -1,5 +1,5 @@
 //! Every kernel against a reference in f64, over shapes as flown and at the edges. One suite for any device: tests run it on
-//! the host's emulation, `smgeo-gpu-check` on a GPU.
+//! the host's emulation, `smgeo-gpu check` on a GPU.
 
 mod gmoe;
 mod noise;

@@ -15,7 +15,7 @@ use crate::window_attention::AttentionShape;
 const WARM_UP: usize = 20;
 const TIMED: usize = 200;
 
-/// Four 256 px images: stages of tiny.
+/// Four 256 px images: stages of tiny. `benches/peers/gpu_blocks.py` measures the same ones.
 const MIXTURES: [(&str, [usize; 2], [usize; 2]); 3] = [
     ("gmoe tiny stage 1", [64, 64], [192, 768]),
     ("gmoe tiny stage 2", [64, 16], [384, 1536]),

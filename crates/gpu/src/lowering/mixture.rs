@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::graph::{Model, dims_of, floats_of, integer, integers_of, node};
 use super::{Mixtures, refused};
 use crate::error::GpuError;
+use crate::gmoe::EXPERTS_MAX;
 
 /// A mixture, as found.
 struct Mixture {
@@ -57,8 +58,11 @@ fn find(model: &Model) -> Result<Vec<Mixture>, GpuError> {
     let reader = Reader { producers: model.producers(), constants: model.constants() };
     let adds: Vec<&NodeProto> = model.graph().node.iter().filter(|node| is(node, "ScatterND")).collect();
     let continued: HashSet<&str> = adds.iter().filter_map(|node| node.input.first()).map(String::as_str).collect();
-    let last = adds.iter().filter(|node| !continued.contains(node.output[0].as_str()));
-    last.map(|node| reader.mixture(node)).collect()
+    let ends = |node: &&&NodeProto| node.output.first().is_some_and(|total| !continued.contains(total.as_str()));
+    let mixtures: Vec<Mixture> = adds.iter().filter(ends).map(|node| reader.mixture(node)).collect::<Result<_, _>>()?;
+    // What is left of them would have no end: totals that go in a circle, or to nothing.
+    let read: usize = mixtures.iter().map(|mixture| mixture.experts.len()).sum();
+    if read == adds.len() { Ok(mixtures) } else { Err(refused("the experts of a mixture are no chain".into())) }
 }
 
 fn is(node: &NodeProto, operator: &str) -> bool {
@@ -99,6 +103,11 @@ impl<'a> Reader<'a> {
         let mut experts = Vec::new();
         let (mut add, mut grid, mut gates) = (Some(last), "", "");
         while let Some(node) = add {
+            if experts.len() == EXPERTS_MAX {
+                return Err(refused(format!(
+                    "a mixture has more than the {EXPERTS_MAX} experts that the kernels know"
+                )));
+            }
             let weighted = self.made(self.input(node, 2)?, "Mul")?;
             let (active, w2, b2) = self.linear(self.back(self.input(weighted, 0)?, &["Reshape"])?)?;
             let (tokens, w1, b1) = self.linear(self.back(active, &["Gelu"])?)?;
@@ -115,10 +124,11 @@ impl<'a> Reader<'a> {
         let best = self.made(self.input(softmax, 0)?, "TopK")?;
         let top_k = self.integers(self.input(best, 1)?)?;
         let shape = self.integers(self.input(self.made(grid, "Reshape")?, 1)?)?;
-        let channels = self.constants.get(experts[0].0[0].as_str()).map(|weight| dims_of(weight)[0] as i64);
+        let weight = self.constants.get(experts[0].0[0].as_str());
+        let channels = weight.and_then(|weight| Some(*dims_of(weight).first()? as i64));
         let size = shape.last().zip(channels).map(|(row, channels)| row / channels.max(1)).filter(|size| *size > 0);
         Ok(Mixture {
-            result: last.output[0].clone(),
+            result: last.output.first().cloned().unwrap_or_default(),
             grid: grid.to_owned(),
             logits: self.input(best, 0)?.to_owned(),
             top_k: top_k.first().copied().unwrap_or(0),
@@ -145,7 +155,9 @@ fn stack(
     let mut names = [const { String::new() }; 4];
     for (part, name) in names.iter_mut().enumerate() {
         let constants = model.constants();
-        let (mut dims, mut bytes) = (Vec::new(), Vec::new());
+        let (mut dims, mut bytes) = (None, Vec::new());
+        // Weights are matrices, biases rows.
+        let rank = if part % 2 == 0 { 2 } else { 1 };
         for expert in experts {
             let value = &expert.0[part];
             let tensor = constants.get(value.as_str());
@@ -153,13 +165,17 @@ fn stack(
             let (Some(tensor), Some(floats)) = (tensor, floats) else {
                 return Err(refused(format!("{value} is no constant of f32")));
             };
-            dims = dims_of(tensor);
+            let extents = dims_of(tensor);
+            let count = extents.iter().try_fold(1_usize, |count, &extent| count.checked_mul(extent));
+            if extents.len() != rank || count != Some(floats.len()) {
+                return Err(refused(format!("{value} has the extents {extents:?} and {} numbers", floats.len())));
+            }
+            if dims.get_or_insert_with(|| extents.clone()) != &extents {
+                return Err(refused("the experts of a mixture differ in their shapes".into()));
+            }
             bytes.extend(floats.iter().flat_map(|value| value.to_le_bytes()));
         }
-        dims.insert(0, experts.len());
-        if bytes.len() != 4 * dims.iter().product::<usize>() {
-            return Err(refused("the experts of a mixture differ in their shapes".into()));
-        }
+        let dims = [vec![experts.len()], dims.unwrap_or_default()].concat();
         let digest = [Sha256::digest(format!("{dims:?}")), Sha256::digest(&bytes)].concat();
         if !stacks.contains_key(&digest) {
             let stem = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"][part];

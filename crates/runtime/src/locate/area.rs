@@ -1,7 +1,7 @@
 //! Encodes an area before a flight, into the file that the daemon reads.
 
 use anyhow::{Context, anyhow, bail};
-use smgeo_engine::{Backend, EncoderImage, FeatureCache, Package, View};
+use smgeo_engine::{Backend, EncoderImage, FeatureCache, View};
 use smgeo_flow::SharedClock;
 use smgeo_geo::{TileBounds, TileId};
 
@@ -38,7 +38,7 @@ pub fn encode_area(
     if config.engine.features_file.is_none() {
         bail!("engine.features_file is not set, so there is no file to keep encoded tiles in; name one");
     }
-    let package = Package::open(&config.engine.package)?;
+    let package = config.engine.open_package()?;
     let source = tiles::open_source(&config.tiles, clock)?;
     let bounds = bounds.or(source.info().bounds.as_ref());
     let bounds =
@@ -152,7 +152,7 @@ mod tests {
         let mut config = config(folder.path());
         encoded(&config);
         let features = config.engine.features().unwrap();
-        let other = EncoderHash::of(Package::open(&config.engine.package).unwrap().hash(), "rten", "bf16");
+        let other = EncoderHash::of(config.engine.open_package().unwrap().hash(), "rten", "bf16");
         let tiles = tiles::open_source(&config.tiles, SystemClock::shared()).unwrap();
         assert!(!features.contains(&feature_key(&tiles.tile(NORTH_WEST).unwrap(), other)));
 
