@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
-use smgeo_engine::pose_search::PoseGrid;
 use smgeo_engine::{Package, RtenBackend, RtenConfig};
 use smgeo_train::ablation::{self, Row, Study, Variant};
 use smgeo_train::checkpoint;
@@ -14,7 +13,7 @@ use smgeo_train::data::library::Library;
 use smgeo_train::data::pair_set::{self, PairSet};
 use smgeo_train::data::sampler::Sampler;
 use smgeo_train::data::{town, town_folder};
-use smgeo_train::eval::answer::{Asked, answers};
+use smgeo_train::eval::answer::{Asked, LaidOut, answers};
 use smgeo_train::eval::predictor::{Predictor, Weights};
 use smgeo_train::eval::report::evaluate;
 use smgeo_train::export::{self, Form, Passport};
@@ -79,11 +78,11 @@ pub fn eval(
     predictor: &mut dyn Predictor,
     pairs: &Path,
     report: Option<&Path>,
-    poses: Option<&PoseGrid>,
+    laid_out: LaidOut,
     controls: bool,
 ) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
-    let measured = evaluate(predictor, &set, poses, controls)?;
+    let measured = evaluate(predictor, &set, laid_out, controls)?;
     print!("{measured}");
     if let Some(path) = report {
         let text = serde_json::to_string_pretty(&measured)?;
@@ -101,7 +100,7 @@ pub fn inspect(
     count: usize,
 ) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
-    let told = answers(predictor, &set, &[Asked::Own], None)?.remove(0);
+    let told = answers(predictor, &set, &[Asked::Own], LaidOut::BySize)?.remove(0);
     let model = run.map(trained).transpose()?;
     std::fs::create_dir_all(out).with_context(|| format!("making folder {}", out.display()))?;
     for answer in told.iter().step_by((told.len() / count.max(1)).max(1)) {
@@ -200,6 +199,6 @@ fn row(study: Study, variant: Variant, set: &PairSet, out: &Path) -> anyhow::Res
     run::train(&variant.plan, &folder, resume).with_context(|| format!("variant {}", variant.name))?;
     let (config, model) = trained(&folder)?;
     let parameters = checkpoint::parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    let report = evaluate(&mut Weights::new(model, config.stride_px()), set, None, false)?;
+    let report = evaluate(&mut Weights::new(model, config.stride_px()), set, LaidOut::BySize, false)?;
     Ok(Row { name: variant.name, parameters, report })
 }

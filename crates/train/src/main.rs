@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use smgeo_engine::pose_search::PoseGrid;
 use smgeo_train::ablation::Study;
 use smgeo_train::data::ground::Source;
+use smgeo_train::eval::answer::LaidOut;
 use smgeo_train::export::{Form, Precision};
 use smgeo_train::onnx::GmoeLowering;
 
@@ -72,9 +72,10 @@ enum Command {
         /// Writes the report as JSON.
         #[arg(long)]
         report: Option<PathBuf>,
-        /// Tries a grid of headings, tilts and scales, as `smgeo locate` does for photographs without a pose.
+        /// Takes queries of 256 x 256 px for photographs too, and tries a grid of headings, tilts and scales for them, as `smgeo
+        /// locate` does. Those of any other size always are.
         #[arg(long)]
-        any_pose: bool,
+        photographs: bool,
         /// Leaves out the controls, which take longer than the network.
         #[arg(long)]
         no_controls: bool,
@@ -277,10 +278,10 @@ fn main() -> anyhow::Result<()> {
         Command::Towns { out, first, count, frames } => commands::towns(&out, first, count, frames),
         Command::Cvogl { folder, split, out } => commands::cvogl(&folder, &split, &out),
         Command::Pairs(drawn) => commands::pairs(&drawn),
-        Command::Eval { model, pairs, report, any_pose, no_controls } => {
+        Command::Eval { model, pairs, report, photographs, no_controls } => {
             let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
-            let poses = any_pose.then(PoseGrid::default);
-            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), poses.as_ref(), !no_controls)
+            let laid_out = if photographs { LaidOut::Never } else { LaidOut::BySize };
+            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), laid_out, !no_controls)
         }
         Command::Export { weights, out, name, lowering, precision, report } => {
             let form = Form { lowering: lowering.into(), precision: precision.into() };

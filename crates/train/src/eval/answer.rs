@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
+use image::RgbImage;
 use smgeo_engine::decode::box_at;
 use smgeo_engine::pose_search::{MIDDLE, Marginal, PoseGrid, rectified_all};
 use smgeo_engine::{EncoderImage, Maps, Mosaic, View};
@@ -42,13 +43,13 @@ pub enum Asked {
     Another,
 }
 
-/// Asks a predictor about all pairs of a set. Windows are encoded once. With a grid of poses each is tried, for pictures that are
-/// not rectified.
+/// Asks a predictor about all pairs of a set. Windows are encoded once. Of a query that is not laid out like the map no pose is
+/// known, and the usual ones are tried.
 pub fn answers(
     predictor: &mut dyn Predictor,
     set: &PairSet,
     asked: &[Asked],
-    poses: Option<&PoseGrid>,
+    laid_out: LaidOut,
 ) -> anyhow::Result<Vec<Vec<Answer>>> {
     let mut all = vec![Vec::new(); asked.len()];
     for (reference, pairs) in by_reference(set) {
@@ -57,13 +58,7 @@ pub fn answers(
         for (asked, answers) in asked.iter().zip(&mut all) {
             for group in pairs.chunks(LOCATED_AT_ONCE) {
                 let queries: Vec<&Pair> = group.iter().map(|&pair| &set.pairs[asked.of(pair, set)]).collect();
-                let maps = match poses {
-                    None => as_they_are(predictor, set, &queries, &window)?,
-                    Some(poses) => queries
-                        .iter()
-                        .map(|query| in_any_pose(predictor, set, query, poses, &window))
-                        .collect::<Result<_, _>>()?,
-                };
+                let maps = maps_of(predictor, set, &queries, laid_out, &window)?;
                 for (&pair, maps) in group.iter().zip(&maps) {
                     answers.push(answer(pair, &set.pairs[pair], maps, predictor.stride_px())?);
                 }
@@ -74,26 +69,43 @@ pub fn answers(
     Ok(all)
 }
 
-fn as_they_are(
+/// Which queries are laid out like the map: north up, at its scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaidOut {
+    /// Those of 256 x 256 px, which is how they are rectified; others are photographs.
+    BySize,
+    /// None.
+    Never,
+}
+
+fn maps_of(
     predictor: &mut dyn Predictor,
     set: &PairSet,
     queries: &[&Pair],
+    laid_out: LaidOut,
     window: &Mosaic,
 ) -> anyhow::Result<Vec<Maps>> {
-    let queries = queries.iter().map(|pair| set.query(pair)).collect::<Result<Vec<_>, _>>()?;
-    located(predictor, queries, window)
+    let photos = queries.iter().map(|query| set.photo(query)).collect::<Result<Vec<_>, _>>()?;
+    let edge = TILE_PX as u32;
+    if laid_out == LaidOut::BySize && photos.iter().all(|photo| photo.dimensions() == (edge, edge)) {
+        let query = |(photo, pair): (&RgbImage, &&Pair)| {
+            let click = pair.click.map(|at| at as f32);
+            Ok((EncoderImage::query(photo, (click[0], click[1]))?, click))
+        };
+        let queries = photos.iter().zip(queries).map(query).collect::<anyhow::Result<_>>()?;
+        return located(predictor, queries, window);
+    }
+    photos.iter().zip(queries).map(|(photo, pair)| in_any_pose(predictor, photo, pair.click, window)).collect()
 }
 
 fn in_any_pose(
     predictor: &mut dyn Predictor,
-    set: &PairSet,
-    query: &Pair,
-    poses: &PoseGrid,
+    photo: &RgbImage,
+    click: [f64; 2],
     window: &Mosaic,
 ) -> anyhow::Result<Maps> {
-    let photo = set.photo(query)?;
     let mut marginal = Marginal::default();
-    for tried in rectified_all(&photo, query.click, poses)?.chunks(LOCATED_AT_ONCE) {
+    for tried in rectified_all(photo, click, &PoseGrid::default())?.chunks(LOCATED_AT_ONCE) {
         let queries = tried.iter().map(|(_, image)| (image.clone(), MIDDLE)).collect();
         located(predictor, queries, window)?.iter().for_each(|maps| marginal.add(maps));
     }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use smgeo_engine::pose_search::PoseGrid;
 
-use super::answer::{Answer, Asked, answers, by_reference};
+use super::answer::{Answer, Asked, LaidOut, answers, by_reference};
 use super::calibration::{self, Calibration};
 use super::correlation::{Searched, guess, median_size};
 use super::measure::{Outcome, Scores, breakdown, scores};
@@ -37,16 +36,15 @@ pub struct Report {
     pub fitted: Calibration,
 }
 
-/// Measures a predictor on a set, trying `poses` for pictures that are not rectified. `controls` may be left out, since correlation
-/// takes its time.
+/// Measures a predictor on a set. `controls` may be left out, since correlation takes its time.
 pub fn evaluate(
     predictor: &mut dyn Predictor,
     set: &PairSet,
-    poses: Option<&PoseGrid>,
+    laid_out: LaidOut,
     controls: bool,
 ) -> anyhow::Result<Report> {
     let asked = if controls { vec![Asked::Own, Asked::Another] } else { vec![Asked::Own] };
-    let mut told = answers(predictor, set, &asked, poses)?.into_iter();
+    let mut told = answers(predictor, set, &asked, laid_out)?.into_iter();
     let own = told.next().unwrap_or_default();
     let outcomes = outcomes(set, own.iter().map(|answer| answer.box_xyxy));
     let (by_class, by_size) = breakdown(&outcomes);
