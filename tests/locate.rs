@@ -75,7 +75,7 @@ fn a_photograph_is_found_whichever_way_it_was_taken() {
     let off_m = (centre[0] - scene.truth[0]).hypot(centre[1] - scene.truth[1]) * GSD_M;
     assert!(off_m < 10.0, "{off_m} m off: {said:#}");
     let turned_deg = (said["pose"]["heading_deg"].as_f64().unwrap() - 205.0).abs();
-    assert!(turned_deg <= 25.0 && said["pose"]["tried"] == 256, "{}", said["pose"]);
+    assert!(turned_deg <= 25.0 && said["pose"]["tried"].as_u64().unwrap() > 256, "{}", said["pose"]);
     assert!(image::open(overlay).unwrap().width() > EDGE_PX);
 }
 

@@ -20,6 +20,9 @@ use crate::rectify::{Picture, Pyramid};
 /// Poses asked about in one run; bounds memory.
 const POSES_A_RUN: usize = 12;
 
+/// So many of the poses that found most are looked at more closely.
+const REFINED: usize = 8;
+
 /// A ray flatter than this (its downward part) sees too far for any crop.
 const DOWN_MIN: f64 = 0.15;
 
@@ -81,6 +84,27 @@ impl PoseGrid {
         poses
     }
 
+    /// The poses half a step from one of the grid, along each axis that has more than one number.
+    fn between(&self, pose: &Pose) -> Vec<Pose> {
+        let mut poses = Vec::new();
+        if let [first, second, ..] = self.headings_deg[..] {
+            let half = (second - first) / 2.0;
+            poses.extend(
+                [-half, half].map(|turn| Pose { heading_deg: (pose.heading_deg + turn).rem_euclid(360.0), ..*pose }),
+            );
+        }
+        if let [first, second, ..] = self.tilts_deg[..] {
+            let half = (second - first) / 2.0;
+            let tilts = [-half, half].map(|turn| (pose.tilt_deg + turn).clamp(0.0, TILT_DEG_MAX));
+            poses.extend(tilts.map(|tilt_deg| Pose { tilt_deg, ..*pose }));
+        }
+        if let [first, second, ..] = self.scales[..] {
+            let half = (second / first).sqrt();
+            poses.extend([pose.scale / half, pose.scale * half].map(|scale| Pose { scale, ..*pose }));
+        }
+        poses
+    }
+
     /// Checks the numbers and says which is wrong.
     fn check(&self) -> Result<(), EngineError> {
         let ranges: [(&str, &[f64], RangeInclusive<f64>); 4] = [
@@ -136,78 +160,68 @@ impl Camera {
     }
 }
 
-/// Returns what the encoder is given if `photo` was taken in `pose`: north up at the reference's scale, the click in the middle.
-/// `None` where the click then looks at the horizon.
-fn rectified(
-    photo: &RgbImage,
-    pyramid: &Pyramid,
+/// A photo that is rectified again and again, always around the same click.
+struct Photograph<'a> {
+    photo: &'a RgbImage,
+    pyramid: Pyramid<'a>,
     click: [f64; 2],
-    pose: &Pose,
-    grid: &PoseGrid,
-) -> Option<EncoderImage> {
-    let camera = Camera::of(pose, photo, grid.field_of_view_deg);
-    let [east, south, down] = camera.ray(click);
-    let length = (east * east + south * south + down * down).sqrt();
-    if down < DOWN_MIN * length {
-        return None;
-    }
-    let photo_px_a_reference_px = f64::from(photo.width().min(photo.height())) / TILE_PX as f64 / pose.scale;
-    let range = camera.focal_px / photo_px_a_reference_px;
-    let height = range * down / length;
-    let (east, south) = (east / down * height, south / down * height);
-    let rgb = pyramid.crop(|u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]));
-    EncoderImage::query(&rgb, (MIDDLE_PX as f32, MIDDLE_PX as f32)).ok()
+    field_of_view_deg: f64,
 }
 
-/// Returns the photo as each pose would make it, with the pose; the click, in pixels of the photo, is the middle of each.
-pub fn rectified_all(
-    photo: &RgbImage,
-    click: [f64; 2],
-    grid: &PoseGrid,
-) -> Result<Vec<(Pose, EncoderImage)>, EngineError> {
-    let (width_px, height_px) = photo.dimensions();
-    let inside = |at: f64, extent: u32| at >= 0.0 && at < f64::from(extent);
-    if !(inside(click[0], width_px) && inside(click[1], height_px)) {
-        let [x, y] = click.map(|at| at as f32);
-        return Err(EngineError::Click { x, y, width_px, height_px });
+impl<'a> Photograph<'a> {
+    fn new(photo: &'a RgbImage, click: [f64; 2], grid: &PoseGrid) -> Result<Photograph<'a>, EngineError> {
+        let (width_px, height_px) = photo.dimensions();
+        let inside = |at: f64, extent: u32| at >= 0.0 && at < f64::from(extent);
+        if !(inside(click[0], width_px) && inside(click[1], height_px)) {
+            let [x, y] = click.map(|at| at as f32);
+            return Err(EngineError::Click { x, y, width_px, height_px });
+        }
+        grid.check()?;
+        let (columns, rows) = (width_px as usize, height_px as usize);
+        let pyramid = Pyramid::new(Picture { rgb: photo.as_raw(), width_px: columns, height_px: rows });
+        Ok(Photograph { photo, pyramid, click, field_of_view_deg: grid.field_of_view_deg })
     }
-    grid.check()?;
-    let (columns, rows) = (width_px as usize, height_px as usize);
-    let pyramid = Pyramid::new(Picture { rgb: photo.as_raw(), width_px: columns, height_px: rows });
-    let one = |pose: Pose| Some((pose, rectified(photo, &pyramid, click, &pose, grid)?));
-    Ok(grid.poses().into_iter().filter_map(one).collect())
+
+    /// Returns what the encoder is given if the photo was taken in `pose`: north up at the reference's scale, the click in the
+    /// middle. `None` where the click then looks at the horizon.
+    fn rectified(&self, pose: &Pose) -> Option<EncoderImage> {
+        let camera = Camera::of(pose, self.photo, self.field_of_view_deg);
+        let [east, south, down] = camera.ray(self.click);
+        let length = (east * east + south * south + down * down).sqrt();
+        if down < DOWN_MIN * length {
+            return None;
+        }
+        let side_px = f64::from(self.photo.width().min(self.photo.height()));
+        let range = camera.focal_px * pose.scale * TILE_PX as f64 / side_px;
+        let height = range * down / length;
+        let (east, south) = (east / down * height, south / down * height);
+        let rgb = self.pyramid.crop(|u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]));
+        EncoderImage::query(&rgb, (MIDDLE[0], MIDDLE[1])).ok()
+    }
 }
 
-/// Adds up the answers of poses that are equally probable beforehand.
+/// The answers of poses added up.
 #[derive(Debug, Default)]
-pub struct Marginal {
-    poses: usize,
-    // Per cell: the logarithm of the sum of exp(heat), and the heat of the pose whose box is kept.
+struct Marginal {
+    weights: f32,
+    // Per cell: the logarithm of the weighed sum of exp(heat), and the heat of the pose whose box is kept.
     maps: Option<Maps>,
     highest: Vec<f32>,
-    best: Option<(usize, f32)>,
+    // Every pose with the highest heat it found.
+    tried: Vec<(Pose, f32)>,
 }
 
 impl Marginal {
-    /// Adds the answer of one more pose.
-    pub fn add(&mut self, maps: &Maps) {
-        let peak = maps.heat.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        if self.best.is_none_or(|(_, highest)| peak > highest) {
-            self.best = Some((self.poses, peak));
-        }
-        self.poses += 1;
-        let Some(sum) = &mut self.maps else {
-            self.highest = maps.heat.clone();
-            self.maps = Some(maps.clone());
-            return;
-        };
+    /// Adds the answer of one more pose, as probable beforehand as `weight` says.
+    fn add(&mut self, pose: Pose, maps: &Maps, weight: f32) {
+        self.tried.push((pose, maps.heat.iter().copied().fold(f32::NEG_INFINITY, f32::max)));
+        self.weights += weight;
+        let sum = self.maps.get_or_insert_with(|| {
+            self.highest = vec![f32::NEG_INFINITY; maps.heat.len()];
+            Maps { heat: self.highest.clone(), ..maps.clone() }
+        });
         for (at, &heat) in maps.heat.iter().enumerate() {
-            let (low, high) = (heat.min(sum.heat[at]), heat.max(sum.heat[at]));
-            if low > f32::NEG_INFINITY {
-                sum.heat[at] = high + (low - high).exp().ln_1p();
-            } else {
-                sum.heat[at] = high;
-            }
+            sum.heat[at] = log_sum(sum.heat[at], heat + weight.ln());
             if heat > self.highest[at] {
                 self.highest[at] = heat;
                 sum.boxes[4 * at..4 * at + 4].copy_from_slice(&maps.boxes[4 * at..4 * at + 4]);
@@ -216,13 +230,25 @@ impl Marginal {
         }
     }
 
-    /// Returns the mean over the poses, and which of them, in the order they were added, fits best.
-    pub fn mean(self) -> Option<(Maps, usize)> {
-        let (mut maps, (best, _)) = (self.maps?, self.best?);
-        let poses = (self.poses as f32).ln();
-        maps.heat.iter_mut().for_each(|heat| *heat -= poses);
-        Some((maps, best))
+    /// The poses that found most, at most `count`.
+    fn best(&self, count: usize) -> Vec<Pose> {
+        let mut sorted = self.tried.clone();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        sorted.into_iter().take(count).map(|(pose, _)| pose).collect()
     }
+
+    /// The mean over the poses.
+    fn mean(self) -> Option<Maps> {
+        let mut maps = self.maps?;
+        maps.heat.iter_mut().for_each(|heat| *heat -= self.weights.ln());
+        Some(maps)
+    }
+}
+
+/// The logarithm of the sum of two numbers that are given by theirs.
+fn log_sum(a: f32, b: f32) -> f32 {
+    let (low, high) = (a.min(b), a.max(b));
+    if low == f32::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
 /// What was found without knowing the pose.
@@ -238,7 +264,7 @@ pub struct Sought {
     pub tried: usize,
 }
 
-/// Finds what was clicked in a photo whose pose is not known.
+/// Finds what was clicked in a photo whose pose is not known; `click` is in pixels of the photo.
 pub fn locate(
     backend: &mut dyn Backend,
     photo: &RgbImage,
@@ -246,20 +272,45 @@ pub fn locate(
     reference: &Mosaic,
     grid: &PoseGrid,
 ) -> Result<Sought, EngineError> {
-    let mut guesses = rectified_all(photo, click, grid)?;
-    let tried = guesses.len();
-    let mut marginal = Marginal::default();
-    for poses in guesses.chunks(POSES_A_RUN) {
-        let images: Vec<(&EncoderImage, View)> = poses.iter().map(|(_, image)| (image, View::Query)).collect();
+    search(photo, click, grid, |images| {
+        let images: Vec<(&EncoderImage, View)> = images.iter().map(|image| (image, View::Query)).collect();
         let features = backend.encode(&images)?;
-        let requests: Vec<_> = features.iter().map(|query| LocateRequest { query, click: MIDDLE, reference }).collect();
-        backend.locate(&requests)?.iter().for_each(|maps| marginal.add(maps));
-    }
-    let Some((maps, best)) = marginal.mean() else {
-        let problem = "at every tilt that is tried the click looks at the horizon; click on the ground";
-        return Err(EngineError::Picture(problem.into()));
+        let request = |query| LocateRequest { query, click: MIDDLE, reference };
+        backend.locate(&features.iter().map(request).collect::<Vec<_>>())
+    })
+}
+
+/// The same for any network: `ask` gives the maps of some pictures, each clicked at [`MIDDLE`]. First the grid is tried, then
+/// poses half a step from those that found most; these count less, as each stands for less.
+pub fn search<E: From<EngineError>>(
+    photo: &RgbImage,
+    click: [f64; 2],
+    grid: &PoseGrid,
+    mut ask: impl FnMut(&[EncoderImage]) -> Result<Vec<Maps>, E>,
+) -> Result<Sought, E> {
+    let photograph = Photograph::new(photo, click, grid)?;
+    let mut marginal = Marginal::default();
+    let mut attempt = |poses: Vec<Pose>, weight: f32, marginal: &mut Marginal| {
+        for poses in poses.chunks(POSES_A_RUN) {
+            let seen = poses.iter().filter_map(|pose| Some((*pose, photograph.rectified(pose)?)));
+            let (poses, images): (Vec<Pose>, Vec<EncoderImage>) = seen.unzip();
+            let answers = ask(&images)?;
+            poses.iter().zip(&answers).for_each(|(pose, maps)| marginal.add(*pose, maps, weight));
+        }
+        Ok::<(), E>(())
     };
-    let (pose, image) = guesses.swap_remove(best);
+    attempt(grid.poses(), 1.0, &mut marginal)?;
+    for pose in marginal.best(REFINED) {
+        let between = grid.between(&pose);
+        let weight = 1.0 / (between.len() + 1) as f32;
+        attempt(between, weight, &mut marginal)?;
+    }
+    let (best, tried) = (marginal.best(1), marginal.tried.len());
+    let found = best.first().and_then(|pose| Some((*pose, photograph.rectified(pose)?)));
+    let Some(((pose, image), maps)) = found.zip(marginal.mean()) else {
+        let problem = "at every tilt that is tried the click looks at the horizon; click on the ground";
+        return Err(EngineError::Picture(problem.into()).into());
+    };
     Ok(Sought { maps, pose, image, tried })
 }
 
@@ -301,21 +352,31 @@ mod tests {
             heat,
         };
         let nowhere = f32::NEG_INFINITY;
+        let pose = |heading_deg| Pose { heading_deg, tilt_deg: 0.0, scale: 1.0 };
         let mut marginal = Marginal::default();
-        marginal.add(&answer(vec![1.0, -20.0, nowhere], 1.0));
-        marginal.add(&answer(vec![-1.0, 3.0, nowhere], 2.0));
-        let (maps, best) = marginal.mean().unwrap();
-        let mean = |a: f32, b: f32| ((a.exp() + b.exp()) / 2.0).ln();
+        marginal.add(pose(0.0), &answer(vec![1.0, -20.0, nowhere], 1.0), 1.0);
+        marginal.add(pose(90.0), &answer(vec![-1.0, 3.0, nowhere], 2.0), 0.5);
+        assert_eq!(marginal.best(1), [pose(90.0)]);
+        let maps = marginal.mean().unwrap();
+        let mean = |a: f32, b: f32| ((a.exp() + 0.5 * b.exp()) / 1.5).ln();
         assert!((maps.heat[0] - mean(1.0, -1.0)).abs() < 1e-6 && (maps.heat[1] - mean(-20.0, 3.0)).abs() < 1e-6);
-        assert_eq!((maps.heat[2], best), (nowhere, 1));
+        assert_eq!(maps.heat[2], nowhere);
         assert_eq!((maps.boxes[0], maps.boxes[4], maps.attention[1]), (1.0, 2.0, 2.0));
         assert!(Marginal::default().mean().is_none());
     }
 
     #[test]
+    fn what_is_given_is_not_varied() {
+        let known = PoseGrid { headings_deg: vec![70.0], ..PoseGrid::default() };
+        let between = known.between(&Pose { heading_deg: 70.0, tilt_deg: 5.0, scale: 0.9 });
+        assert_eq!(between.len(), 4);
+        assert!(between.iter().all(|pose| pose.heading_deg == 70.0 && pose.tilt_deg >= 0.0));
+    }
+
+    #[test]
     fn numbers_that_cannot_be_are_named() {
         let photo = RgbImage::new(400, 300);
-        let refused = |grid: PoseGrid| rectified_all(&photo, [20.0, 20.0], &grid).unwrap_err().to_string();
+        let refused = |grid: PoseGrid| Photograph::new(&photo, [20.0, 20.0], &grid).err().unwrap().to_string();
         let usual = PoseGrid::default;
         for (grid, named) in [
             (PoseGrid { headings_deg: vec![f64::NAN], ..usual() }, "a heading of NaN"),
@@ -326,6 +387,6 @@ mod tests {
             let said = refused(grid);
             assert!(said.contains(named), "{said}");
         }
-        assert!(rectified_all(&photo, [400.0, 20.0], &usual()).is_err());
+        assert!(Photograph::new(&photo, [400.0, 20.0], &usual()).is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use image::RgbImage;
 use smgeo_engine::decode::box_at;
-use smgeo_engine::pose_search::{MIDDLE, Marginal, PoseGrid, rectified_all};
+use smgeo_engine::pose_search::{self, MIDDLE, PoseGrid};
 use smgeo_engine::{EncoderImage, Maps, Mosaic, View};
 
 use super::predictor::Predictor;
@@ -104,12 +104,10 @@ fn in_any_pose(
     click: [f64; 2],
     window: &Mosaic,
 ) -> anyhow::Result<Maps> {
-    let mut marginal = Marginal::default();
-    for tried in rectified_all(photo, click, &PoseGrid::default())?.chunks(LOCATED_AT_ONCE) {
-        let queries = tried.iter().map(|(_, image)| (image.clone(), MIDDLE)).collect();
-        located(predictor, queries, window)?.iter().for_each(|maps| marginal.add(maps));
-    }
-    marginal.mean().map(|(maps, _)| maps).context("the click looks at the horizon")
+    let ask = |images: &[EncoderImage]| {
+        located(predictor, images.iter().map(|image| (image.clone(), MIDDLE)).collect(), window)
+    };
+    Ok(pose_search::search(photo, click, &PoseGrid::default(), ask)?.maps)
 }
 
 fn located(
