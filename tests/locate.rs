@@ -56,10 +56,14 @@ impl Scene {
     }
 
     fn locate(&self, click: [f64; 2], more: &[&str]) -> Output {
+        self.locate_in("photo.png", click, more)
+    }
+
+    fn locate_in(&self, photo: &str, click: [f64; 2], more: &[&str]) -> Output {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/smgeo-nano");
         let mut command = Command::new(env!("CARGO_BIN_EXE_smgeo"));
         command.arg("locate").arg("--package").arg(package).args(["--json", "--backend", "rten"]);
-        command.arg("--query").arg(self.path("photo.png")).arg("--reference").arg(self.path("map.png"));
+        command.arg("--query").arg(self.path(photo)).arg("--reference").arg(self.path("map.png"));
         command.arg("--click").arg(format!("{},{}", click[0], click[1])).args(more);
         command.output().unwrap()
     }
@@ -77,6 +81,33 @@ fn a_photograph_is_found_whichever_way_it_was_taken() {
     let turned_deg = (said["pose"]["heading_deg"].as_f64().unwrap() - 205.0).abs();
     assert!(turned_deg <= 25.0 && said["pose"]["tried"].as_u64().unwrap() > 256, "{}", said["pose"]);
     assert!(image::open(overlay).unwrap().width() > EDGE_PX);
+}
+
+#[test]
+fn where_a_camera_says_it_looked_only_that_is_tried() {
+    let scene = Scene::of_a_court(205.0);
+    let photo = image::open(scene.path("photo.png")).unwrap();
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    photo.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    // As DJI's cameras write it; the compass is 5 degrees off.
+    let xmp = r#"<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+        <rdf:Description xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" drone-dji:GimbalYawDegree="-150.00"
+        drone-dji:GimbalPitchDegree="-60.00"/></rdf:RDF></x:xmpmeta>"#;
+    std::fs::write(scene.path("photo.jpg"), with_xmp(jpeg.get_ref(), xmp)).unwrap();
+    let output = scene.locate_in("photo.jpg", scene.click, &["--gsd-m", "0.6"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let centre = [0, 1].map(|axis| said["mean_px"][axis].as_f64().unwrap());
+    let off_m = (centre[0] - scene.truth[0]).hypot(centre[1] - scene.truth[1]) * GSD_M;
+    assert!(off_m < 10.0, "{off_m} m off: {said:#}");
+    let pose = &said["pose"];
+    assert!(pose["tilt_deg"] == 30.0 && pose["tried"].as_u64().unwrap() < 50, "{pose}");
+}
+
+/// Puts XMP into a JPEG, in a segment of its own behind the first marker.
+fn with_xmp(jpeg: &[u8], xmp: &str) -> Vec<u8> {
+    let segment = format!("http://ns.adobe.com/xap/1.0/\0{xmp}");
+    let length = (segment.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xFF, 0xE1], &length, segment.as_bytes(), &jpeg[2..]].concat()
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 mod georeference;
 mod overlay;
+mod photograph;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use image::{ImageReader, Limits, RgbImage};
+use image::RgbImage;
 use serde::Serialize;
 use smgeo_engine::pose_search::{self, Pose, PoseGrid, Sought};
 use smgeo_engine::stills::{QueryCrop, TiledReference};
@@ -19,6 +20,7 @@ use smgeo_engine::{
 
 use crate::trust::Trust;
 use georeference::{Bounds, Georeference, Place};
+use photograph::{Gimbal, Photograph};
 
 /// Finds an object clicked in one still picture on another one, usually a satellite picture.
 #[derive(Debug, clap::Args)]
@@ -41,8 +43,8 @@ pub struct Args {
     /// Edges of the reference, degrees: west, south, east, north.
     #[arg(long, value_name = "W,S,E,N", value_parser = numbers::<4>, allow_hyphen_values = true)]
     bounds: Option<Numbers<4>>,
-    /// Which way the top of the query looks, degrees clockwise from north. What of the pose is not given is tried: 16 headings, 4
-    /// tilts, 4 scales.
+    /// Which way the top of the query looks, degrees clockwise from north. What of the pose is neither given nor written in the
+    /// picture (by DJI's cameras) is tried: 16 headings, 4 tilts, 4 scales.
     #[arg(long, value_name = "H", allow_hyphen_values = true)]
     heading_deg: Option<f64>,
     /// How far the camera looked up from straight down, degrees.
@@ -77,14 +79,13 @@ pub struct Args {
 #[derive(Clone, Copy, Debug)]
 struct Numbers<const N: usize>([f64; N]);
 
-// A picture beyond this is a mistake or an attack on memory; the engine searches 16,384 px at most.
-const PICTURE_EDGE_PX_MAX: u32 = 1 << 15;
-const PICTURE_BYTES_MAX: u64 = 1 << 30;
+/// A drone's compass is off by some degrees, and north may be the magnetic one.
+const COMPASS_DEG: f64 = 12.0;
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
-    let query = picture(&args.query)?;
-    let reference = picture(&args.reference)?;
+    let query = Photograph::open(&args.query)?;
+    let reference = Photograph::open(&args.reference)?.picture;
     let georeference = georeference(&args, &reference)?;
     let package = args.trust.open(&args.package)?;
     let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
@@ -93,8 +94,14 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (reference_mosaic, tiles_ms) = timed(|| mosaic(backend.as_mut(), &tiled))?;
     let click = args.click.0;
     let (answer, query_ms) = timed(|| match args.as_is {
-        true => as_is(backend.as_mut(), &query, click, &reference_mosaic),
-        false => in_any_pose(backend.as_mut(), &query, click, &reference_mosaic, &poses(&args, &query, &georeference)?),
+        true => as_is(backend.as_mut(), &query.picture, click, &reference_mosaic),
+        false => in_any_pose(
+            backend.as_mut(),
+            &query.picture,
+            click,
+            &reference_mosaic,
+            &poses(&args, &query, &georeference)?,
+        ),
     })
     .with_context(|| format!("looking for what was clicked in {}", args.query.display()))?;
     let manifest = package.manifest();
@@ -108,7 +115,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         ..Report::of(&located)
     };
     if let Some(path) = &args.overlay {
-        overlay::draw(&query, click, &answer.image, &reference, &located)
+        overlay::draw(&query.picture, click, &answer.image, &reference, &located)
             .save_with_format(path, image::ImageFormat::Png)
             .with_context(|| format!("writing the overlay {}", path.display()))?;
     }
@@ -150,9 +157,13 @@ fn in_any_pose(
     Ok(Answer { maps, image, pose: Some(BestPose { heading_deg, tilt_deg, scale, tried }) })
 }
 
-/// The poses that are tried: what is given is not varied.
-fn poses(args: &Args, query: &RgbImage, georeference: &Georeference) -> anyhow::Result<PoseGrid> {
+/// The poses that are tried. What is given is not varied, and what the camera wrote into the picture hardly.
+fn poses(args: &Args, query: &Photograph, georeference: &Georeference) -> anyhow::Result<PoseGrid> {
     let mut poses = PoseGrid { field_of_view_deg: args.fov_deg, ..PoseGrid::default() };
+    if let Some(Gimbal { heading_deg, tilt_deg }) = query.gimbal {
+        poses.headings_deg = [-COMPASS_DEG, 0.0, COMPASS_DEG].map(|off| heading_deg + off).into();
+        poses.tilts_deg = vec![tilt_deg];
+    }
     if let Some(heading_deg) = args.heading_deg {
         poses.headings_deg = vec![heading_deg];
     }
@@ -163,7 +174,7 @@ fn poses(args: &Args, query: &RgbImage, georeference: &Georeference) -> anyhow::
         let Some(reference_gsd_m) = georeference.gsd_m() else {
             bail!("--query-gsd-m needs the scale of the reference: give --gsd-m or --bounds as well");
         };
-        let side_px = f64::from(query.width().min(query.height()));
+        let side_px = f64::from(query.picture.width().min(query.picture.height()));
         poses.scales = vec![side_px / f64::from(TILE_PX as u32) * query_gsd_m / reference_gsd_m];
     }
     Ok(poses)
@@ -186,17 +197,6 @@ fn georeference(args: &Args, reference: &RgbImage) -> anyhow::Result<Georeferenc
         }
         (None, None) => Ok(Georeference::Unknown),
     }
-}
-
-fn picture(path: &Path) -> anyhow::Result<RgbImage> {
-    let failed = || format!("reading the picture {} (JPEG, PNG, WebP or TIFF)", path.display());
-    let mut reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format).with_context(failed)?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(PICTURE_EDGE_PX_MAX);
-    limits.max_image_height = Some(PICTURE_EDGE_PX_MAX);
-    limits.max_alloc = Some(PICTURE_BYTES_MAX);
-    reader.limits(limits);
-    Ok(reader.decode().with_context(failed)?.into_rgb8())
 }
 
 fn notes(package: &Package, tiled: &TiledReference, georeference: &Georeference) -> Vec<String> {
