@@ -17,8 +17,9 @@ use crate::image::{EncoderImage, View};
 use crate::mosaic::Mosaic;
 use crate::rectify::{Picture, Pyramid};
 
-/// Poses asked about in one run; bounds memory.
+/// Poses encoded in one run, and cells of the window, times poses, located in one: both bound memory.
 const POSES_A_RUN: usize = 12;
+const CELLS_A_RUN: usize = 1 << 16;
 
 /// So many of the poses that found most are looked at more closely.
 const REFINED: usize = 8;
@@ -220,8 +221,9 @@ impl Marginal {
             self.highest = vec![f32::NEG_INFINITY; maps.heat.len()];
             Maps { heat: self.highest.clone(), ..maps.clone() }
         });
+        let weight = weight.ln();
         for (at, &heat) in maps.heat.iter().enumerate() {
-            sum.heat[at] = log_sum(sum.heat[at], heat + weight.ln());
+            sum.heat[at] = log_sum(sum.heat[at], heat + weight);
             if heat > self.highest[at] {
                 self.highest[at] = heat;
                 sum.boxes[4 * at..4 * at + 4].copy_from_slice(&maps.boxes[4 * at..4 * at + 4]);
@@ -245,9 +247,9 @@ impl Marginal {
     }
 }
 
-/// The logarithm of the sum of two numbers that are given by theirs.
+/// The logarithm of the sum of two numbers that are given by theirs; no number if one of them is none, for the decoder to refuse.
 fn log_sum(a: f32, b: f32) -> f32 {
-    let (low, high) = (a.min(b), a.max(b));
+    let (low, high) = if a < b { (a, b) } else { (b, a) };
     if low == f32::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
@@ -276,7 +278,13 @@ pub fn locate(
         let images: Vec<(&EncoderImage, View)> = images.iter().map(|image| (image, View::Query)).collect();
         let features = backend.encode(&images)?;
         let request = |query| LocateRequest { query, click: MIDDLE, reference };
-        backend.locate(&features.iter().map(request).collect::<Vec<_>>())
+        let requests: Vec<_> = features.iter().map(request).collect();
+        let at_once = (CELLS_A_RUN / (reference.width() * reference.height()).max(1)).max(1);
+        let mut maps = Vec::with_capacity(requests.len());
+        for requests in requests.chunks(at_once) {
+            maps.extend(backend.locate(requests)?);
+        }
+        Ok(maps)
     })
 }
 
@@ -363,6 +371,7 @@ mod tests {
         assert_eq!(maps.heat[2], nowhere);
         assert_eq!((maps.boxes[0], maps.boxes[4], maps.attention[1]), (1.0, 2.0, 2.0));
         assert!(Marginal::default().mean().is_none());
+        assert!(log_sum(f32::NAN, 1.0).is_nan() && log_sum(1.0, f32::NAN).is_nan());
     }
 
     #[test]
