@@ -252,7 +252,7 @@ impl Target {
             revision: self.prompt.revision,
             label: self.prompt.label.clone(),
             state,
-            reason: self.reason(config, state),
+            reason: self.reason(state),
             frame: self.frame,
             captured: self.captured,
             published: now,
@@ -267,12 +267,11 @@ impl Target {
     }
 
     /// Says why it is not locked.
-    fn reason(&self, config: &Config, state: TrackState) -> Option<&'static str> {
-        let probability = self.hypothesis.as_ref().map(|hypothesis| hypothesis.probability);
+    fn reason(&self, state: TrackState) -> Option<&'static str> {
         match state {
             TrackState::Locked => None,
             _ if self.reason.is_some() => self.reason,
-            _ if probability.is_some_and(|probability| probability < config.locked_probability_min) => {
+            _ if self.hypothesis.as_ref().is_some_and(|hypothesis| !hypothesis.is_probable) => {
                 Some("other places look alike")
             }
             _ => Some("unconfirmed"),
@@ -285,8 +284,7 @@ impl Target {
         match (mapped, age_s) {
             (Some(estimate), Some(age_s)) => {
                 let confirmed = self.hypothesis.as_ref().is_some_and(|hypothesis| {
-                    hypothesis.confirmations >= config.confirmations_min
-                        && hypothesis.probability >= config.locked_probability_min
+                    hypothesis.confirmations >= config.confirmations_min && hypothesis.is_probable
                 });
                 let sharp = estimate.ce90_m <= config.locked_ce90_m_max;
                 match (confirmed, age_s) {

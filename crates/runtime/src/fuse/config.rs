@@ -13,9 +13,11 @@ pub struct Config {
     pub click_widening: f64,
     /// Confirmations before a track counts as locked.
     pub confirmations_min: u32,
-    /// A track is locked only while its place is at least this probable, averaged over `correlation_s`: CE90 speaks of nine cases in
-    /// ten, so a look-alike elsewhere may not be one in ten.
+    /// A track becomes locked when its place is at least this probable, averaged over `correlation_s`. CE90 leaves one case in ten: half
+    /// of that for look-alikes elsewhere, half for the spread about the place.
     pub locked_probability_min: f64,
+    /// It stays locked while its place is at least this probable: less, so that one answer elsewhere does not unlock it.
+    pub kept_probability_min: f64,
     /// A track is locked only while its CE90 is at most this, metres.
     pub locked_ce90_m_max: f64,
     /// A track is locked only while its last confirmation is at most this old, seconds.
@@ -40,7 +42,8 @@ impl Default for Config {
             score_min: 0.25,
             click_widening: 2.0,
             confirmations_min: 3,
-            locked_probability_min: 0.9,
+            locked_probability_min: 0.95,
+            kept_probability_min: 0.9,
             locked_ce90_m_max: 25.0,
             locked_age_s_max: 2.0,
             coasting_s: 10.0,
@@ -79,12 +82,21 @@ impl Config {
                 return Err(format!("{key} is {value}; it must be 0 or more"));
             }
         }
-        let probabilities =
-            [("fuse.score_min", self.score_min), ("fuse.locked_probability_min", self.locked_probability_min)];
+        let probabilities = [
+            ("fuse.score_min", self.score_min),
+            ("fuse.locked_probability_min", self.locked_probability_min),
+            ("fuse.kept_probability_min", self.kept_probability_min),
+        ];
         for (key, value) in probabilities {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("{key} is {value}; it must be from 0 to 1"));
             }
+        }
+        if self.kept_probability_min > self.locked_probability_min {
+            return Err(
+                "fuse.kept_probability_min is more than fuse.locked_probability_min; what locks has to keep the lock"
+                    .into(),
+            );
         }
         if self.coasting_s < self.locked_age_s_max {
             return Err(

@@ -29,6 +29,8 @@ pub struct Hypothesis {
     pub confirmations: u32,
     /// How probable the answers hold the place to be, averaged over [`Config::correlation_s`]; an answer elsewhere counts as 0.
     pub probability: f64,
+    /// Whether that is enough for a lock: it became so, and has been enough to keep one since.
+    pub is_probable: bool,
     averaged: Stamp,
     answers: u32,
     aside: Vec<(Stamp, Found)>,
@@ -57,6 +59,7 @@ impl Hypothesis {
             confirmed: captured,
             confirmations: 1,
             probability: found.score,
+            is_probable: found.score >= config.locked_probability_min,
             averaged: captured,
             answers: 1,
             aside: Vec::new(),
@@ -118,6 +121,8 @@ impl Hypothesis {
         let recent = 1.0 - (-elapsed_s / config.correlation_s).exp();
         let weight = if self.answers <= FIRST_ANSWERS { recent.max(1.0 / f64::from(self.answers)) } else { recent };
         self.probability += weight * (probability - self.probability);
+        let enough = if self.is_probable { config.kept_probability_min } else { config.locked_probability_min };
+        self.is_probable = self.probability >= enough;
     }
 
     fn set_aside(&mut self, config: &Config, found: &Found, captured: Stamp) -> Result<Verdict, EarthError> {

@@ -43,7 +43,7 @@ fn place(north_m: f64) -> LatLon {
 const SHARED_SIGMA_M: f64 = 1.0;
 
 fn found(north_m: f64, sigma_m: f64) -> Outcome {
-    probable(0.95, north_m, sigma_m)
+    probable(0.98, north_m, sigma_m)
 }
 
 fn probable(score: f64, north_m: f64, sigma_m: f64) -> Outcome {
@@ -258,6 +258,19 @@ fn a_place_with_look_alikes_is_never_locked_however_often_it_is_found() {
     let track = (0..100).map(|_| bench.answer(probable(0.8, 0.0, 2.0))).last().unwrap();
     assert_eq!((track.state, track.reason), (TrackState::Searching, Some("other places look alike")));
     assert_eq!(track.estimate.as_ref().map(|estimate| estimate.basis), Some(Basis::Ray));
+}
+
+#[test]
+fn a_lock_is_kept_at_a_probability_that_would_not_give_it() {
+    for (locks_first, state) in [(true, TrackState::Locked), (false, TrackState::Searching)] {
+        let mut bench = bench();
+        bench.click(1);
+        if locks_first {
+            bench.locked();
+        }
+        let track = (0..100).map(|_| bench.answer(probable(0.92, 0.0, 2.0))).last().unwrap();
+        assert_eq!(track.state, state);
+    }
 }
 
 #[test]
