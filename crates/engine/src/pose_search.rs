@@ -5,8 +5,8 @@
 //! of theirs in the window. The poses are a nuisance variable: with equal prior weights the likelihood of a cell is the mean
 //! of `exp(heat)` over them, which leaves maps like any other's, for the same decoder.
 
-use std::ops::RangeInclusive;
-use std::slice;
+mod camera;
+mod grid;
 
 use image::RgbImage;
 
@@ -16,6 +16,10 @@ use crate::error::EngineError;
 use crate::image::{EncoderImage, View};
 use crate::mosaic::Mosaic;
 use crate::rectify::{Picture, Pyramid};
+
+use camera::Camera;
+
+pub use grid::{Pose, PoseGrid};
 
 /// Poses encoded in one run, and cells of the window, times poses, located in one: both bound memory.
 const POSES_A_RUN: usize = 12;
@@ -27,139 +31,10 @@ const REFINED: usize = 8;
 /// A ray flatter than this (its downward part) sees too far for any crop.
 const DOWN_MIN: f64 = 0.15;
 
-/// Beyond this a picture shows the horizon rather than the ground.
-const TILT_DEG_MAX: f64 = 80.0;
-
-/// A picture that shows so many times more ground than 256 reference pixels, or less, has another scale than its reference.
-const SCALE_MAX: f64 = 16.0;
-
 const MIDDLE_PX: f64 = TILE_PX as f64 / 2.0;
 
 /// Where the click lies in every rectified picture, px.
 pub const MIDDLE: [f32; 2] = [MIDDLE_PX as f32; 2];
-
-/// The poses that are tried: all combinations.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PoseGrid {
-    /// Clockwise turns of the picture's top from north, degrees.
-    pub headings_deg: Vec<f64>,
-    /// Turns of the view from straight down towards the picture's top, degrees.
-    pub tilts_deg: Vec<f64>,
-    /// Sizes of a 256th of the picture's shorter side where it was clicked, across the line of sight, in reference pixels.
-    pub scales: Vec<f64>,
-    /// Horizontal field of view, degrees.
-    pub field_of_view_deg: f64,
-}
-
-impl Default for PoseGrid {
-    /// Any heading, tilts to 65 degrees, and pictures that show from half as much as 256 reference pixels to twice as much.
-    fn default() -> PoseGrid {
-        PoseGrid {
-            headings_deg: (0..16).map(|step| f64::from(step) * 22.5).collect(),
-            tilts_deg: vec![5.0, 27.0, 44.0, 58.0],
-            scales: vec![0.65, 0.9, 1.25, 1.75],
-            field_of_view_deg: 60.0,
-        }
-    }
-}
-
-/// One way a picture may have been taken; the numbers are those of [`PoseGrid`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pose {
-    /// Clockwise turn of the picture's top from north, degrees.
-    pub heading_deg: f64,
-    /// Turn of the view from straight down, degrees.
-    pub tilt_deg: f64,
-    /// Reference pixels in a 256th of the picture's shorter side.
-    pub scale: f64,
-}
-
-impl PoseGrid {
-    fn poses(&self) -> Vec<Pose> {
-        let mut poses = Vec::with_capacity(self.headings_deg.len() * self.tilts_deg.len() * self.scales.len());
-        for &heading_deg in &self.headings_deg {
-            for &tilt_deg in &self.tilts_deg {
-                poses.extend(self.scales.iter().map(|&scale| Pose { heading_deg, tilt_deg, scale }));
-            }
-        }
-        poses
-    }
-
-    /// The poses half a step from one of the grid, along each axis that has more than one number.
-    fn between(&self, pose: &Pose) -> Vec<Pose> {
-        let mut poses = Vec::new();
-        if let [first, second, ..] = self.headings_deg[..] {
-            let half = (second - first) / 2.0;
-            poses.extend(
-                [-half, half].map(|turn| Pose { heading_deg: (pose.heading_deg + turn).rem_euclid(360.0), ..*pose }),
-            );
-        }
-        if let [first, second, ..] = self.tilts_deg[..] {
-            let half = (second - first) / 2.0;
-            let tilts = [-half, half].map(|turn| (pose.tilt_deg + turn).clamp(0.0, TILT_DEG_MAX));
-            poses.extend(tilts.map(|tilt_deg| Pose { tilt_deg, ..*pose }));
-        }
-        if let [first, second, ..] = self.scales[..] {
-            let half = (second / first).sqrt();
-            poses.extend([pose.scale / half, pose.scale * half].map(|scale| Pose { scale, ..*pose }));
-        }
-        poses
-    }
-
-    /// Checks the numbers and says which is wrong.
-    fn check(&self) -> Result<(), EngineError> {
-        let ranges: [(&str, &[f64], RangeInclusive<f64>); 4] = [
-            ("a heading", &self.headings_deg, -360.0..=360.0),
-            ("a tilt", &self.tilts_deg, 0.0..=TILT_DEG_MAX),
-            ("a scale", &self.scales, 1.0 / SCALE_MAX..=SCALE_MAX),
-            ("a field of view", slice::from_ref(&self.field_of_view_deg), 5.0..=150.0),
-        ];
-        for (name, numbers, range) in ranges {
-            if let Some(wrong) = numbers.iter().find(|number| !range.contains(number)) {
-                let (low, high) = range.into_inner();
-                return Err(EngineError::Number(format!("{name} of {wrong} is none of {low:.3} to {high:.3}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A pinhole camera over a plane, in units of reference pixels: east, south and down.
-struct Camera {
-    focal_px: f64,
-    centre_px: [f64; 2],
-    heading: (f64, f64),
-    tilt: (f64, f64),
-}
-
-impl Camera {
-    fn of(pose: &Pose, photo: &RgbImage, field_of_view_deg: f64) -> Camera {
-        let (width, height) = (f64::from(photo.width()), f64::from(photo.height()));
-        Camera {
-            focal_px: width / 2.0 / (field_of_view_deg.to_radians() / 2.0).tan(),
-            centre_px: [width / 2.0, height / 2.0],
-            heading: pose.heading_deg.to_radians().sin_cos(),
-            tilt: pose.tilt_deg.to_radians().sin_cos(),
-        }
-    }
-
-    /// The direction of a pixel's ray, of any length.
-    fn ray(&self, pixel: [f64; 2]) -> [f64; 3] {
-        let [x, y] = [0, 1].map(|axis| (pixel[axis] - self.centre_px[axis]) / self.focal_px);
-        let ((turn_sin, turn_cos), (tilt_sin, tilt_cos)) = (self.heading, self.tilt);
-        let (ahead, down) = (y * tilt_cos - tilt_sin, y * tilt_sin + tilt_cos);
-        [x * turn_cos - ahead * turn_sin, x * turn_sin + ahead * turn_cos, down]
-    }
-
-    /// The pixel that shows what lies in this direction; `None` behind the camera.
-    fn pixel(&self, [east, south, down]: [f64; 3]) -> Option<(f64, f64)> {
-        let ((turn_sin, turn_cos), (tilt_sin, tilt_cos)) = (self.heading, self.tilt);
-        let (x, ahead) = (east * turn_cos + south * turn_sin, south * turn_cos - east * turn_sin);
-        let (y, depth) = (ahead * tilt_cos + down * tilt_sin, down * tilt_cos - ahead * tilt_sin);
-        let at = |across: f64, axis: usize| self.centre_px[axis] + self.focal_px * across / depth;
-        (depth > 1e-6 * down).then(|| (at(x, 0), at(y, 1)))
-    }
-}
 
 /// A photo that is rectified again and again, always around the same click.
 struct Photograph<'a> {
@@ -327,30 +202,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rays_pixel_is_the_one_it_was_made_of() {
-        let photo = RgbImage::new(400, 300);
-        for pose in PoseGrid::default().poses() {
-            let camera = Camera::of(&pose, &photo, 60.0);
-            for pixel in [[200.0, 150.0], [31.0, 280.0], [390.0, 120.0]] {
-                let (x, y) = camera.pixel(camera.ray(pixel)).unwrap();
-                assert!((x - pixel[0]).abs() + (y - pixel[1]).abs() < 1e-9, "{pose:?}: {x}, {y} for {pixel:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_heading_turns_the_view_clockwise_and_a_tilt_raises_it() {
-        let photo = RgbImage::new(400, 300);
-        let ray = |heading_deg, tilt_deg| {
-            Camera::of(&Pose { heading_deg, tilt_deg, scale: 1.0 }, &photo, 60.0).ray([200.0, 150.0])
-        };
-        let near = |found: [f64; 3], wanted: [f64; 3]| found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-9);
-        let (sine, cosine) = 30_f64.to_radians().sin_cos();
-        assert!(near(ray(0.0, 30.0), [0.0, -sine, cosine]), "north, down");
-        assert!(near(ray(90.0, 30.0), [sine, 0.0, cosine]), "east, down");
-    }
-
-    #[test]
     fn the_answer_of_poses_is_the_mean_of_their_likelihoods() {
         let answer = |heat: Vec<f32>, size: f32| Maps {
             width: 3,
@@ -372,14 +223,6 @@ mod tests {
         assert_eq!((maps.boxes[0], maps.boxes[4], maps.attention[1]), (1.0, 2.0, 2.0));
         assert!(Marginal::default().mean().is_none());
         assert!(log_sum(f32::NAN, 1.0).is_nan() && log_sum(1.0, f32::NAN).is_nan());
-    }
-
-    #[test]
-    fn what_is_given_is_not_varied() {
-        let known = PoseGrid { headings_deg: vec![70.0], ..PoseGrid::default() };
-        let between = known.between(&Pose { heading_deg: 70.0, tilt_deg: 5.0, scale: 0.9 });
-        assert_eq!(between.len(), 4);
-        assert!(between.iter().all(|pose| pose.heading_deg == 70.0 && pose.tilt_deg >= 0.0));
     }
 
     #[test]

@@ -53,7 +53,8 @@ const AHEAD_PAUSE_MAX: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The ray's standard deviation is taken as this many times what telemetry claims.
+    /// The ray's standard deviation is taken as this many times what telemetry claims: errors of a flight are the same in every frame, so
+    /// a compass that is off by two standard deviations would choose the wrong one of two like houses each time.
     pub prior_widening: f64,
     /// The probability that the ray is wrong altogether, 0 to 1: it keeps an answer far from the ray possible.
     pub prior_outlier: f64,
@@ -71,7 +72,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            prior_widening: 2.0,
+            prior_widening: 3.0,
             prior_outlier: 0.01,
             rectification_sigma_m: 1.0,
             lean_share: 0.25,
