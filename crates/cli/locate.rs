@@ -153,8 +153,7 @@ fn in_any_pose(
     poses: &PoseGrid,
 ) -> anyhow::Result<Answer> {
     let Sought { maps, pose, image, tried } = pose_search::locate(backend, query, click, reference, poses)?;
-    let Pose { heading_deg, tilt_deg, scale } = pose;
-    Ok(Answer { maps, image, pose: Some(BestPose { heading_deg, tilt_deg, scale, tried }) })
+    Ok(Answer { maps, image, pose: Some(BestPose { pose, tried }) })
 }
 
 /// The poses that are tried. What is given is not varied, and what the camera wrote into the picture hardly.
@@ -249,9 +248,8 @@ struct Report {
 /// The pose that fits best, of those that were tried.
 #[derive(Serialize)]
 struct BestPose {
-    heading_deg: f64,
-    tilt_deg: f64,
-    scale: f64,
+    #[serde(flatten)]
+    pose: Pose,
     tried: usize,
 }
 
@@ -299,7 +297,7 @@ impl std::fmt::Display for Report {
             Some(place) => writeln!(f, "{place}")?,
             None => writeln!(f, "ground    unknown: give --bounds or --gsd-m")?,
         }
-        if let Some(BestPose { heading_deg, tilt_deg, tried, .. }) = &self.pose {
+        if let Some(BestPose { pose: Pose { heading_deg, tilt_deg, .. }, tried }) = &self.pose {
             writeln!(f, "pose      heading {heading_deg:.0}, tilt {tilt_deg:.0} degrees fit best of {tried} poses")?;
         }
         let elsewhere = (1.0 - self.probability - self.absent).max(0.0);

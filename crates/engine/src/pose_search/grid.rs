@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::slice;
 
+use serde::Serialize;
+
 use crate::error::EngineError;
 
 /// Beyond this a picture shows the horizon rather than the ground.
@@ -37,7 +39,7 @@ impl Default for PoseGrid {
 }
 
 /// One way a picture may have been taken; the numbers are those of [`PoseGrid`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Pose {
     /// Clockwise turn of the picture's top from north, degrees.
     pub heading_deg: f64,
