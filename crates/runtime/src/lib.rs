@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod locate;
 pub mod prompts;
 pub mod publish;
+mod ranges;
 pub mod rtsp_server;
 pub mod telemetry;
 pub mod terrain;

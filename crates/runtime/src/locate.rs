@@ -29,6 +29,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::backend;
 use crate::control::{Count, Metrics};
+use crate::ranges;
 use crate::tiles::{TileKeeper, TilePicture, TileSource};
 use crate::web::HeatBoard;
 
@@ -91,17 +92,11 @@ impl Config {
         if !(0.0..1.0).contains(&self.prior_outlier) {
             return Err(format!("locate.prior_outlier is {}; it must be from 0 to less than 1", self.prior_outlier));
         }
-        let not_negative = [
+        ranges::not_negative(&[
             ("locate.rectification_sigma_m", self.rectification_sigma_m),
             ("locate.lean_share", self.lean_share),
             ("locate.size_share", self.size_share),
-        ];
-        for (key, value) in not_negative {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("{key} is {value}; it must be 0 or more"));
-            }
-        }
-        Ok(())
+        ])
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ranges;
+
 /// Sets how evidence becomes a track.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,39 +61,24 @@ impl Default for Config {
 impl Config {
     /// Checks the numbers and returns a sentence that says which to change.
     pub fn check(&self) -> Result<(), String> {
-        let positive = [
+        ranges::positive(&[
             ("fuse.click_widening", self.click_widening),
             ("fuse.locked_ce90_m_max", self.locked_ce90_m_max),
             ("fuse.locked_age_s_max", self.locked_age_s_max),
             ("fuse.coasting_s", self.coasting_s),
             ("fuse.correlation_s", self.correlation_s),
             ("fuse.publish_interval_s_max", self.publish_interval_s_max),
-        ];
-        for (key, value) in positive {
-            if !(value.is_finite() && value > 0.0) {
-                return Err(format!("{key} is {value}; it must be more than 0"));
-            }
-        }
-        let not_negative = [
+        ])?;
+        ranges::not_negative(&[
             ("fuse.creep_m2_s", self.creep_m2_s),
             ("fuse.drift_mps", self.drift_mps),
             ("fuse.map_sigma_m", self.map_sigma_m),
-        ];
-        for (key, value) in not_negative {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(format!("{key} is {value}; it must be 0 or more"));
-            }
-        }
-        let probabilities = [
+        ])?;
+        ranges::probability(&[
             ("fuse.score_min", self.score_min),
             ("fuse.locked_probability_min", self.locked_probability_min),
             ("fuse.kept_probability_min", self.kept_probability_min),
-        ];
-        for (key, value) in probabilities {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(format!("{key} is {value}; it must be from 0 to 1"));
-            }
-        }
+        ])?;
         if self.kept_probability_min > self.locked_probability_min {
             return Err(
                 "fuse.kept_probability_min is more than fuse.locked_probability_min; what locks has to keep the lock"
