@@ -84,23 +84,25 @@ fn a_photograph_is_found_whichever_way_it_was_taken() {
 }
 
 #[test]
-fn where_a_camera_says_it_looked_only_that_is_tried() {
+fn what_a_camera_says_of_its_pose_is_all_that_is_tried() {
     let scene = Scene::of_a_court(205.0);
     let photo = image::open(scene.path("photo.png")).unwrap();
     let mut jpeg = std::io::Cursor::new(Vec::new());
     photo.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
-    // As DJI's cameras write it; the compass is 5 degrees off.
+    // As DJI's cameras write it; the compass is 5 degrees off, and it took off 10 m lower.
     let xmp = r#"<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
         <rdf:Description xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" drone-dji:GimbalYawDegree="-150.00"
-        drone-dji:GimbalPitchDegree="-60.00"/></rdf:RDF></x:xmpmeta>"#;
+        drone-dji:GimbalPitchDegree="-60.00" drone-dji:RelativeAltitude="+160.00"/></rdf:RDF></x:xmpmeta>"#;
     std::fs::write(scene.path("photo.jpg"), with_xmp(jpeg.get_ref(), xmp)).unwrap();
-    let output = scene.locate_in("photo.jpg", scene.click, &["--gsd-m", "0.6"]);
+    let output = scene.locate_in("photo.jpg", scene.click, &["--gsd-m", "0.6", "--fov-deg", "60"]);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
     let centre = [0, 1].map(|axis| said["mean_px"][axis].as_f64().unwrap());
     let off_m = (centre[0] - scene.truth[0]).hypot(centre[1] - scene.truth[1]) * GSD_M;
     assert!(off_m < 10.0, "{off_m} m off: {said:#}");
     let pose = &said["pose"];
     assert!(pose["tilt_deg"] == 30.0 && pose["tried"].as_u64().unwrap() < 50, "{pose}");
+    // 150 m high and 30 degrees off, a pixel shows 0.21 m, and a 256th of the photo's height 0.98 map pixels.
+    assert!((0.8..1.2).contains(&pose["scale"].as_f64().unwrap()), "{pose}");
 }
 
 /// Puts XMP into a JPEG, in a segment of its own behind the first marker.

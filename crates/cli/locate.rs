@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, value_name = "W,S,E,N", value_parser = numbers::<4>, allow_hyphen_values = true)]
     bounds: Option<Numbers<4>>,
     /// Which way the top of the query looks, degrees clockwise from north. What of the pose is neither given nor written in the
-    /// picture (by DJI's cameras) is tried: 16 headings, 4 tilts, 4 scales.
+    /// picture is tried: 16 headings, 4 tilts, 4 scales. DJI's cameras write all of it.
     #[arg(long, value_name = "H", allow_hyphen_values = true)]
     heading_deg: Option<f64>,
     /// How far the camera looked up from straight down, degrees.
@@ -53,9 +53,9 @@ pub struct Args {
     /// Ground resolution of the query where it is clicked, across the line of sight, metres a pixel.
     #[arg(long, value_name = "G")]
     query_gsd_m: Option<f64>,
-    /// Horizontal field of view of the query's camera, degrees.
-    #[arg(long, value_name = "F", default_value_t = PoseGrid::default().field_of_view_deg)]
-    fov_deg: f64,
+    /// Horizontal field of view of the query's camera, degrees. Otherwise it follows from the focal length in the picture, or is 60.
+    #[arg(long, value_name = "F")]
+    fov_deg: Option<f64>,
     /// The query is laid out like the reference already, north up, and its largest square shows as much as 256 reference pixels.
     #[arg(long, conflicts_with_all = ["heading_deg", "tilt_deg", "query_gsd_m", "fov_deg"])]
     as_is: bool,
@@ -81,6 +81,9 @@ struct Numbers<const N: usize>([f64; N]);
 
 /// A drone's compass is off by some degrees, and north may be the magnetic one.
 const COMPASS_DEG: f64 = 12.0;
+
+/// What was clicked lies so many times further away, or nearer, than the height over the place of take-off says: ground is not level.
+const RANGES: [f64; 3] = [0.85, 1.0, 1.18];
 
 /// Runs the subcommand.
 pub fn run(args: Args) -> anyhow::Result<()> {
@@ -158,7 +161,9 @@ fn in_any_pose(
 
 /// The poses that are tried. What is given is not varied, and what the camera wrote into the picture hardly.
 fn poses(args: &Args, query: &Photograph, georeference: &Georeference) -> anyhow::Result<PoseGrid> {
-    let mut poses = PoseGrid { field_of_view_deg: args.fov_deg, ..PoseGrid::default() };
+    let mut poses = PoseGrid::default();
+    let field_of_view_deg = args.fov_deg.or(query.field_of_view_deg);
+    poses.field_of_view_deg = field_of_view_deg.unwrap_or(poses.field_of_view_deg);
     if let Some(Gimbal { heading_deg, tilt_deg }) = query.gimbal {
         poses.headings_deg = [-COMPASS_DEG, 0.0, COMPASS_DEG].map(|off| heading_deg + off).into();
         poses.tilts_deg = vec![tilt_deg];
@@ -169,12 +174,20 @@ fn poses(args: &Args, query: &Photograph, georeference: &Georeference) -> anyhow
     if let Some(tilt_deg) = args.tilt_deg {
         poses.tilts_deg = vec![tilt_deg];
     }
-    if let Some(query_gsd_m) = args.query_gsd_m {
-        let Some(reference_gsd_m) = georeference.gsd_m() else {
-            bail!("--query-gsd-m needs the scale of the reference: give --gsd-m or --bounds as well");
-        };
-        let side_px = f64::from(query.picture.width().min(query.picture.height()));
-        poses.scales = vec![side_px / f64::from(TILE_PX as u32) * query_gsd_m / reference_gsd_m];
+    let side_px = f64::from(query.picture.width().min(query.picture.height()));
+    let scale = |query_gsd_m: f64, reference_gsd_m: f64| side_px / TILE_PX as f64 * query_gsd_m / reference_gsd_m;
+    match (args.query_gsd_m, georeference.gsd_m()) {
+        (Some(query_gsd_m), Some(reference_gsd_m)) => poses.scales = vec![scale(query_gsd_m, reference_gsd_m)],
+        (Some(_), None) => bail!("--query-gsd-m needs the scale of the reference: give --gsd-m or --bounds as well"),
+        (None, Some(reference_gsd_m)) => {
+            if let (Some(height_m), Some(lens_deg), [tilt_deg]) =
+                (query.height_m, field_of_view_deg, &poses.tilts_deg[..])
+                && let Some(gsd_m) = pose_search::gsd_m(&query.picture, args.click.0, *tilt_deg, lens_deg, height_m)
+            {
+                poses.scales = RANGES.map(|range| range * scale(gsd_m, reference_gsd_m)).into();
+            }
+        }
+        (None, None) => {}
     }
     Ok(poses)
 }

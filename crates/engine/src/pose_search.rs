@@ -28,9 +28,6 @@ const CELLS_A_RUN: usize = 1 << 16;
 /// So many of the poses that found most are looked at more closely.
 const REFINED: usize = 8;
 
-/// A ray flatter than this (its downward part) sees too far for any crop.
-const DOWN_MIN: f64 = 0.15;
-
 const MIDDLE_PX: f64 = TILE_PX as f64 / 2.0;
 
 /// Where the click lies in every rectified picture, px.
@@ -63,13 +60,9 @@ impl<'a> Photograph<'a> {
     fn rectified(&self, pose: &Pose) -> Option<EncoderImage> {
         let camera = Camera::of(pose, self.photo, self.field_of_view_deg);
         let [east, south, down] = camera.ray(self.click);
-        let length = (east * east + south * south + down * down).sqrt();
-        if down < DOWN_MIN * length {
-            return None;
-        }
         let side_px = f64::from(self.photo.width().min(self.photo.height()));
         let range = camera.focal_px * pose.scale * TILE_PX as f64 / side_px;
-        let height = range * down / length;
+        let height = range * camera.down_share(self.click)?;
         let (east, south) = (east / down * height, south / down * height);
         let rgb = self.pyramid.crop(|u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]));
         EncoderImage::query(&rgb, (MIDDLE[0], MIDDLE[1])).ok()
@@ -139,6 +132,15 @@ pub struct Sought {
     pub image: EncoderImage,
     /// How many poses were tried.
     pub tried: usize,
+}
+
+/// How large a pixel is where a photo is clicked, across the line of sight, metres, if it was taken so many metres over level
+/// ground. `None` where the click looks at the horizon.
+pub fn gsd_m(photo: &RgbImage, click: [f64; 2], tilt_deg: f64, field_of_view_deg: f64, height_m: f64) -> Option<f64> {
+    let pose = Pose { heading_deg: 0.0, tilt_deg, scale: 1.0 };
+    let camera = Camera::of(&pose, photo, field_of_view_deg);
+    let down = camera.down_share(click)?;
+    Some(height_m / down / camera.focal_px)
 }
 
 /// Finds what was clicked in a photo whose pose is not known; `click` is in pixels of the photo.

@@ -4,6 +4,9 @@ use image::RgbImage;
 
 use super::grid::Pose;
 
+/// A ray flatter than this (its downward part) looks at the horizon.
+const DOWN_MIN: f64 = 0.15;
+
 /// A pinhole camera over a plane, in units of reference pixels: east, south and down.
 pub(super) struct Camera {
     /// Focal length, pixels of the picture.
@@ -31,6 +34,13 @@ impl Camera {
         let ((turn_sin, turn_cos), (tilt_sin, tilt_cos)) = (self.heading, self.tilt);
         let (ahead, down) = (y * tilt_cos - tilt_sin, y * tilt_sin + tilt_cos);
         [x * turn_cos - ahead * turn_sin, x * turn_sin + ahead * turn_cos, down]
+    }
+
+    /// The downward part of a pixel's ray of length 1; `None` where it sees too far for any crop.
+    pub(super) fn down_share(&self, pixel: [f64; 2]) -> Option<f64> {
+        let [east, south, down] = self.ray(pixel);
+        let share = down / (east * east + south * south + down * down).sqrt();
+        (share >= DOWN_MIN).then_some(share)
     }
 
     /// The pixel that shows what lies in this direction; `None` behind the camera.
