@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::look::limited_gaussian;
 use super::planar::Planar;
 
+/// A tilt that is mistaken for a lesser one if it is more than this, and for a greater one if less: no guess reaches the horizon.
+const LEAN_RAD: f64 = 0.5;
+
 /// A pinhole camera above the plane of a map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DroneCamera {
@@ -89,6 +92,21 @@ impl DroneCamera {
         }
     }
 
+    /// The same camera by a guess that is further from the truth than [`PoseErrors::RAW`] ever is, in one of its numbers.
+    pub fn mistaken(&self, rng: &mut impl Rng) -> Self {
+        let mut guess = self.disturbed(rng, PoseErrors::RAW);
+        let side = if rng.random_bool(0.5) { 1.0 } else { -1.0 };
+        match rng.random_range(0..4) {
+            0 => guess.height_map_px = self.height_map_px * rng.random_range(1.8f64..3.0).powf(side),
+            1 => {
+                let lean = if self.tilt_rad > LEAN_RAD { -1.0 } else { 1.0 };
+                guess.tilt_rad = self.tilt_rad + lean * rng.random_range(30f64..60.0).to_radians();
+            }
+            _ => guess.yaw_rad = self.yaw_rad + side * rng.random_range(40f64..180.0).to_radians(),
+        }
+        guess
+    }
+
     /// The map from map pixels to frame pixels.
     pub fn frame_from_map(&self) -> Planar {
         let (principal_x, principal_y) = (self.width as f64 / 2.0, self.height as f64 / 2.0);
@@ -139,6 +157,23 @@ mod tests {
             assert!((projected[0] - pixel[0]).abs() + (projected[1] - pixel[1]).abs() < 1e-6);
             assert!(pixel[0] > 0.25 * camera.width as f64 && pixel[0] < 0.75 * camera.width as f64, "{pixel:?}");
             assert!(pixel[1] > 0.25 * camera.height as f64 && pixel[1] < 0.8 * camera.height as f64, "{pixel:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistaken_pose_is_further_off_than_a_raw_one() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        for _ in 0..400 {
+            let camera = DroneCamera::draw(&mut rng, [0.0; 2]);
+            let off = |guess: DroneCamera| {
+                let scale = (guess.height_map_px / camera.height_map_px).ln().abs();
+                let of = PoseErrors::RAW;
+                let turns = ((guess.yaw_rad - camera.yaw_rad).abs() / of.yaw_rad)
+                    .max((guess.tilt_rad - camera.tilt_rad).abs() / of.tilt_rad);
+                turns.max(scale / of.scale)
+            };
+            let (raw, mistaken) = (off(camera.disturbed(&mut rng, PoseErrors::RAW)), off(camera.mistaken(&mut rng)));
+            assert!(raw < 3.4 && mistaken > 3.4, "{raw} {mistaken}");
         }
     }
 

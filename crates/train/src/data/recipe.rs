@@ -24,6 +24,9 @@ pub struct Recipe {
     pub absent: f64,
     /// Share of queries with hardly any telemetry.
     pub raw: f64,
+    /// Share of queries rectified by a pose that is altogether wrong: nothing in the window is to be found for them. A search over
+    /// poses (`engine::pose_search`) asks mostly such questions.
+    pub mistaken: f64,
     /// Share of queries that are a piece of the frame as the camera took it, whatever its heading and tilt.
     pub unposed: f64,
     /// Share of views of flat imagery on which roofs and trees are given heights, so that they lean.
@@ -54,6 +57,7 @@ impl Default for Recipe {
             share_town: 0.5,
             absent: 0.1,
             raw: 0.2,
+            mistaken: 0.0,
             unposed: 0.0,
             relief: 0.8,
             on_object: 0.5,

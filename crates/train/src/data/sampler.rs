@@ -166,7 +166,7 @@ impl Sampler {
         };
         let shot = Shot::take(rng, &self.grounds[region.ground], &region, &self.recipe)?;
         let clicks = shot.clicks(rng, regions, self.recipe.clicks_per_query);
-        if clicks.first()?.target.is_some() == absent {
+        if clicks.first()?.target.is_none() != (absent || shot.is_mistaken()) {
             return None;
         }
         let marked = if rng.random_bool(0.7) { 0 } else { rng.random_range(0..clicks.len()) };

@@ -37,6 +37,8 @@ pub struct Shot<'a> {
     pixel: [f64; 2],
     subject: Subject,
     zoom: f64,
+    /// Its pose is altogether wrong, and nothing is to be found.
+    mistaken: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,15 +57,24 @@ impl<'a> Shot<'a> {
         if !has_texture(&frame.picture, pixel) {
             return None;
         }
+        let mistaken = rng.random_bool(recipe.mistaken);
         let errors = if rng.random_bool(recipe.raw) { PoseErrors::RAW } else { PoseErrors::TELEMETRY };
-        let believed = frame.camera.disturbed(rng, errors);
+        let believed = match mistaken {
+            true => frame.camera.mistaken(rng),
+            false => frame.camera.disturbed(rng, errors),
+        };
         let mut frame = frame;
         frame.picture = with_look(rng, &frame.picture, recipe.look);
         let crop = match rng.random_bool(recipe.unposed) {
             true => QueryCrop::square(&frame, pixel)?,
             false => QueryCrop::rectify(&frame, &believed, &region.region_from_ground, pixel)?,
         };
-        Some(Self { ground, ground_index: region.ground, frame, crop, pixel, subject, zoom: region.zoom() })
+        Some(Self { ground, ground_index: region.ground, frame, crop, pixel, subject, zoom: region.zoom(), mistaken })
+    }
+
+    /// Whether its pose is altogether wrong, so that no click in it has an answer.
+    pub fn is_mistaken(&self) -> bool {
+        self.mistaken
     }
 
     /// The rectified crop.
@@ -90,7 +101,8 @@ impl<'a> Shot<'a> {
                 Some((index, pixel)) => self.stray_click(rng, index, pixel, regions),
                 None => self.random_click(rng, regions),
             };
-            clicks.extend(click.filter(|click| click.target.is_some() || rng.random_bool(UNANSWERED_KEPT)));
+            let kept = |click: &Click| self.mistaken || click.target.is_some() || rng.random_bool(UNANSWERED_KEPT);
+            clicks.extend(click.filter(kept));
         }
         clicks
     }
@@ -137,6 +149,9 @@ impl<'a> Shot<'a> {
 
     /// Where the window shows a ground point: its region and the window pixel.
     fn answer<'b>(&self, ground_px: [f64; 2], regions: &'b [Region]) -> Option<(&'b Region, [f64; 2])> {
+        if self.mistaken {
+            return None;
+        }
         let own = regions.iter().filter(|region| region.ground == self.ground_index);
         own.filter_map(|region| Some((region, region.window_px(ground_px)?))).next()
     }
