@@ -25,8 +25,8 @@ pub use grid::{Pose, PoseGrid};
 const POSES_A_RUN: usize = 12;
 const CELLS_A_RUN: usize = 1 << 16;
 
-/// So many of the poses that found most are looked at more closely.
-const REFINED: usize = 8;
+/// Rounds of looking more closely: around how many of the poses that found most, and at which part of the grid's steps from them.
+const ROUNDS: [(usize, f64); 2] = [(8, 0.5), (4, 0.25)];
 
 const MIDDLE_PX: f64 = TILE_PX as f64 / 2.0;
 
@@ -166,7 +166,7 @@ pub fn locate(
 }
 
 /// The same for any network: `ask` gives the maps of some pictures, each clicked at [`MIDDLE`]. First the grid is tried, then
-/// poses half a step from those that found most; these count less, as each stands for less.
+/// poses half a step from those that found most, then a quarter; these count less, as each stands for less.
 pub fn search<E: From<EngineError>>(
     photo: &RgbImage,
     click: [f64; 2],
@@ -185,10 +185,12 @@ pub fn search<E: From<EngineError>>(
         Ok::<(), E>(())
     };
     attempt(grid.poses(), 1.0, &mut marginal)?;
-    for pose in marginal.best(REFINED) {
-        let between = grid.between(&pose);
-        let weight = 1.0 / (between.len() + 1) as f32;
-        attempt(between, weight, &mut marginal)?;
+    let mut weight = 1.0;
+    for (count, part) in ROUNDS {
+        weight /= (grid.around(&Pose::default(), part).len() + 1) as f32;
+        for pose in marginal.best(count) {
+            attempt(grid.around(&pose, part), weight, &mut marginal)?;
+        }
     }
     let (best, tried) = (marginal.best(1), marginal.tried.len());
     let found = best.first().and_then(|pose| Some((*pose, photograph.rectified(pose)?)));

@@ -39,7 +39,7 @@ impl Default for PoseGrid {
 }
 
 /// One way a picture may have been taken; the numbers are those of [`PoseGrid`].
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Pose {
     /// Clockwise turn of the picture's top from north, degrees.
     pub heading_deg: f64,
@@ -61,23 +61,23 @@ impl PoseGrid {
         poses
     }
 
-    /// The poses half a step from one of the grid, along each axis that has more than one number.
-    pub(super) fn between(&self, pose: &Pose) -> Vec<Pose> {
+    /// The poses a part of a step from one, along each axis that has more than one number.
+    pub(super) fn around(&self, pose: &Pose, part: f64) -> Vec<Pose> {
         let mut poses = Vec::new();
         if let [first, second, ..] = self.headings_deg[..] {
-            let half = (second - first) / 2.0;
+            let turn = part * (second - first);
             poses.extend(
-                [-half, half].map(|turn| Pose { heading_deg: (pose.heading_deg + turn).rem_euclid(360.0), ..*pose }),
+                [-turn, turn].map(|turn| Pose { heading_deg: (pose.heading_deg + turn).rem_euclid(360.0), ..*pose }),
             );
         }
         if let [first, second, ..] = self.tilts_deg[..] {
-            let half = (second - first) / 2.0;
-            let tilts = [-half, half].map(|turn| (pose.tilt_deg + turn).clamp(0.0, TILT_DEG_MAX));
+            let turn = part * (second - first);
+            let tilts = [-turn, turn].map(|turn| (pose.tilt_deg + turn).clamp(0.0, TILT_DEG_MAX));
             poses.extend(tilts.map(|tilt_deg| Pose { tilt_deg, ..*pose }));
         }
         if let [first, second, ..] = self.scales[..] {
-            let half = (second / first).sqrt();
-            poses.extend([pose.scale / half, pose.scale * half].map(|scale| Pose { scale, ..*pose }));
+            let factor = (second / first).powf(part);
+            poses.extend([pose.scale / factor, pose.scale * factor].map(|scale| Pose { scale, ..*pose }));
         }
         poses
     }
@@ -107,8 +107,8 @@ mod tests {
     #[test]
     fn what_is_given_is_not_varied() {
         let known = PoseGrid { headings_deg: vec![70.0], ..PoseGrid::default() };
-        let between = known.between(&Pose { heading_deg: 70.0, tilt_deg: 5.0, scale: 0.9 });
-        assert_eq!(between.len(), 4);
-        assert!(between.iter().all(|pose| pose.heading_deg == 70.0 && pose.tilt_deg >= 0.0));
+        let around = known.around(&Pose { heading_deg: 70.0, tilt_deg: 5.0, scale: 0.9 }, 0.5);
+        assert_eq!(around.len(), 4);
+        assert!(around.iter().all(|pose| pose.heading_deg == 70.0 && pose.tilt_deg >= 0.0));
     }
 }
