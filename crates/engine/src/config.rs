@@ -98,7 +98,7 @@ pub struct EngineConfig {
     /// Threads to compute on. Absent: as many as the system lets the process use.
     #[serde(default)]
     pub threads: Option<NonZeroUsize>,
-    /// Most images encoded in one run; more are split. Larger runs take more memory and no less time an image.
+    /// Most images encoded at once; more wait. More at once take more memory and no less time an image.
     #[serde(default = "batch_images_max")]
     pub batch_images_max: NonZeroUsize,
     /// Folder of the OpenVINO libraries. Absent: where the system looks, then where `scripts/setup-openvino.sh` puts them.

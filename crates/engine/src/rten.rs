@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use ::rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView};
+use rayon::prelude::*;
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensorView, Tensor};
 
@@ -26,7 +27,7 @@ pub type RtenBackend = Batched<RtenNetworks>;
 pub struct RtenConfig {
     /// Threads to compute on. `None`: as many as the system lets the process use.
     pub threads: Option<NonZeroUsize>,
-    /// Most images encoded in one run; more are split. Bounds the memory of a large request.
+    /// Most images under way at once; more wait. Bounds the memory of a large request.
     pub batch_images_max: NonZeroUsize,
 }
 
@@ -54,12 +55,10 @@ pub struct RtenNetworks {
     map: Option<WindowMap>,
     locator: Model,
     locator_outputs: [NodeId; 3],
+    pool: Arc<ThreadPool>,
     options: RunOptions,
     cells: usize,
     channels: usize,
-    // The batch, kept from run to run.
-    pixels: Vec<u8>,
-    views: Vec<i32>,
 }
 
 impl RtenNetworks {
@@ -81,38 +80,36 @@ impl RtenNetworks {
             map,
             locator_outputs: nodes(&locator, package, LOCATOR, ["heat", "box", "attention"])?,
             locator,
-            options: RunOptions::default().with_thread_pool(Some(pool)),
+            options: RunOptions::default().with_thread_pool(Some(pool.clone())),
+            pool,
             cells: package.manifest().cells(),
             channels: package.manifest().channels,
-            pixels: Vec::new(),
-            views: Vec::new(),
         })
     }
-}
 
-impl Networks for RtenNetworks {
-    fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
-        let count = images.len();
-        self.views.clear();
-        self.views.extend(images.iter().map(|(_, view)| view.code()));
-        // One image is given as it is, without a copy.
-        let pixels: &[u8] = match images {
-            [(image, _)] => image.bytes(),
-            _ => {
-                self.pixels.clear();
-                images.iter().for_each(|(image, _)| self.pixels.extend_from_slice(image.bytes()));
-                &self.pixels
-            }
-        };
+    fn encode_one(&self, (image, view): (&EncoderImage, View), features: &mut [f32]) -> Result<(), EngineError> {
+        let view = [view.code()];
         let inputs: [ValueOrView; 2] = [
-            NdTensorView::from_data([count, TILE_PX, TILE_PX, CHANNELS], pixels).into(),
-            NdTensorView::from_data([count], &*self.views).into(),
+            NdTensorView::from_data([1, TILE_PX, TILE_PX, CHANNELS], image.bytes()).into(),
+            NdTensorView::from_data([1], &view).into(),
         ];
         let inputs = self.encoder_inputs.into_iter().zip(inputs).collect();
         let run = self.encoder.run_n(inputs, self.encoder_output, Some(self.options.clone()));
         let [given] = run.map_err(|error| failed("run the encoder".into(), error))?;
-        *features = numbers(given, "encoder", "features", &[count, self.cells, self.cells, self.channels])?;
+        let shape = [1, self.cells, self.cells, self.channels];
+        features.copy_from_slice(&numbers(given, "encoder", "features", &shape)?);
         Ok(())
+    }
+}
+
+impl Networks for RtenNetworks {
+    // Each image is a run of its own, and a thread that is idle helps with another's: quicker than a batch, and an image's
+    // features are the same to the bit whatever is encoded beside it.
+    fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
+        let length = self.cells * self.cells * self.channels;
+        features.resize(images.len() * length, 0.0);
+        let places = features.par_chunks_exact_mut(length).with_max_len(1);
+        self.pool.run(|| places.zip(images).try_for_each(|(place, image)| self.encode_one(*image, place)))
     }
 
     type Window = Vec<Tensor<f32>>;

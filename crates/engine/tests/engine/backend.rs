@@ -80,6 +80,17 @@ fn rten_passes_the_suite_on_every_package_that_ships() {
 }
 
 #[test]
+fn features_on_rten_are_the_same_to_the_bit_whatever_is_encoded_beside_them() {
+    let package = shipped().into_iter().next().unwrap_or_else(package);
+    let two = RtenConfig { threads: NonZeroUsize::new(2), ..Default::default() };
+    let mut alone = backend_of(&package);
+    let mut together = RtenBackend::new(&package, &two).unwrap();
+    let tiled = TiledReference::cut(&noise(1280, 256)).unwrap();
+    let one_by_one = tiled.tiles.iter().map(|tile| alone.encode(&[(tile, View::Tile)]).unwrap().remove(0));
+    assert_eq!(one_by_one.collect::<Vec<_>>(), encoded(&mut together, &tiled));
+}
+
+#[test]
 fn rten_agrees_with_itself_on_more_threads_and_smaller_batches() {
     let config = RtenConfig { threads: NonZeroUsize::new(2), batch_images_max: NonZeroUsize::new(2).unwrap() };
     let mut other = RtenBackend::new(&package(), &config).unwrap();
