@@ -121,6 +121,9 @@ pub struct EngineConfig {
     /// Most that file may hold, MiB; the oldest features are given up first.
     #[serde(default = "features_file_mib_max")]
     pub features_file_mib_max: u64,
+    /// Whether that file keeps numbers of 16 bits: twice the tiles in the same space. What it kept otherwise is encoded again.
+    #[serde(default)]
+    pub features_file_f16: bool,
 }
 
 fn batch_images_max() -> NonZeroUsize {
@@ -151,6 +154,7 @@ impl EngineConfig {
             features_mib_max: features_mib_max(),
             features_file: None,
             features_file_mib_max: features_file_mib_max(),
+            features_file_f16: false,
         }
     }
 
@@ -166,10 +170,9 @@ impl EngineConfig {
     /// The cache of tile features, backed by the file where one is named.
     pub fn features(&self) -> Result<FeatureCache, EngineError> {
         let cache = FeatureCache::new(self.features_mib_max << 20);
-        match &self.features_file {
-            Some(file) => Ok(cache.with_disk(DiskCache::open(file, self.features_file_mib_max << 20)?)),
-            None => Ok(cache),
-        }
+        let Some(file) = &self.features_file else { return Ok(cache) };
+        let disk = DiskCache::open(file, self.features_file_mib_max << 20)?;
+        Ok(cache.with_disk(if self.features_file_f16 { disk.in_f16() } else { disk }))
     }
 
     /// The backend, ready, with `package` loaded and run once. An arithmetic other than f32 needs a passing check of this
