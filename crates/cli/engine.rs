@@ -43,7 +43,7 @@ struct Check {
     /// Folder of held-out pairs, at least 100 of them.
     #[arg(long, value_name = "FOLDER")]
     pairs: PathBuf,
-    /// The arithmetic.
+    /// The arithmetic: bf16 on OpenVINO, int8 on rten.
     #[arg(long, value_name = "NAME", default_value = "bf16")]
     precision: Precision,
     /// Threads to compute on; as many as there are cores unless given.
@@ -68,9 +68,15 @@ fn check(args: Check) -> anyhow::Result<()> {
     let package = args.trust.open(&args.package)?;
     let set = PairSet::open(&args.pairs).context("reading the pairs")?;
     let trusted = EngineConfig { backend: BackendName::Rten, threads: args.threads, ..EngineConfig::of(&args.package) };
-    let candidate = EngineConfig { backend: BackendName::OpenVino, precision: args.precision, ..trusted.clone() };
-    let mut trusted = trusted.build(&package).context("starting rten")?;
-    let mut candidate = candidate.build_unchecked(&package).context("starting OpenVINO")?;
+    let backend = match args.precision {
+        Precision::Int8 => BackendName::Rten,
+        Precision::F32 | Precision::Bf16 => BackendName::OpenVino,
+    };
+    let candidate = EngineConfig { backend, precision: args.precision, ..trusted.clone() };
+    let mut trusted = trusted.build(&package).context("starting rten in f32")?;
+    let mut candidate = candidate
+        .build_unchecked(&package)
+        .with_context(|| format!("starting the engine in {}", args.precision.name()))?;
     let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), &set)?;
     report.keep(&package)?;
     match args.json {

@@ -47,6 +47,11 @@ impl EncoderHash {
     pub fn of(package: PackageHash, backend: &str, precision: &str) -> EncoderHash {
         EncoderHash(Sha256::digest(format!("{package} {backend} {precision}")).into())
     }
+
+    /// The hash of the same with its features rounded to another kind of number.
+    pub(crate) fn rounded(self, numbers: &str) -> EncoderHash {
+        EncoderHash(Sha256::digest([&self.0, numbers.as_bytes()].concat()).into())
+    }
 }
 
 impl fmt::Debug for EncoderHash {

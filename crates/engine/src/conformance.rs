@@ -21,9 +21,11 @@ pub struct Tolerance {
 
 impl Tolerance {
     /// For backends that compute in f32.
-    pub const F32: Tolerance = Tolerance { batch: 1e-5, backends: 1e-4 };
+    pub const F32: Tolerance = Tolerance { batch: 1e-6, backends: 1e-4 };
     /// For backends that compute in bf16, which has 8 bits of mantissa.
     pub const BF16: Tolerance = Tolerance { batch: 2e-2, backends: 6e-2 };
+    /// For backends that compute the encoder's products in 8 bit with a scale for each image, and all else in f32.
+    pub const INT8: Tolerance = Tolerance { batch: 1e-6, backends: 1e-1 };
 }
 
 /// What came of one case.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use half::f16;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
@@ -16,12 +17,20 @@ use crate::features::Features;
 pub struct DiskCache {
     path: PathBuf,
     bytes_max: u64,
+    numbers: Numbers,
     state: Mutex<State>,
 }
 
 struct State {
     connection: Connection,
     bytes: u64,
+}
+
+/// How numbers are written.
+#[derive(Clone, Copy)]
+enum Numbers {
+    F32,
+    F16,
 }
 
 // "SMgf" marks the file as ours, so that nobody's MBTiles file is taken for a cache and thinned out.
@@ -45,16 +54,23 @@ impl DiskCache {
             .query_row("SELECT coalesce(sum(length(numbers)), 0) FROM features", [], |row| row.get::<_, i64>(0))
             .map_err(|source| failed(path, "read", source))?;
         let state = Mutex::new(State { connection, bytes: bytes as u64 });
-        Ok(DiskCache { path: path.into(), bytes_max, state })
+        Ok(DiskCache { path: path.into(), bytes_max, numbers: Numbers::F32, state })
+    }
+
+    /// The same cache with numbers of 16 bits, rounded by one part in 2,000 at most: twice the tiles in the same file. What was
+    /// written in 32 bits is not found any more, nor the other way around.
+    pub fn in_f16(self) -> DiskCache {
+        DiskCache { numbers: Numbers::F16, ..self }
     }
 
     /// The features under `key`. A damaged row is deleted and counts as not there.
     pub fn get(&self, key: &FeatureKey) -> Result<Option<Features>, EngineError> {
+        let key = &self.numbers.key(key);
         let mut state = self.lock();
         let found = state.row(key).map_err(|source| failed(&self.path, "read", source))?;
         let Some(row) = found else { return Ok(None) };
         if row.digest == digest(key, row.cells, row.channels, &row.numbers)
-            && let Some(features) = row.features()
+            && let Some(features) = row.features(self.numbers)
         {
             return Ok(Some(features));
         }
@@ -65,6 +81,7 @@ impl DiskCache {
 
     /// Whether there is a row under `key`; it may still turn out damaged.
     pub fn contains(&self, key: &FeatureKey) -> Result<bool, EngineError> {
+        let key = &self.numbers.key(key);
         let state = self.lock();
         let mut asked = state
             .connection
@@ -75,10 +92,13 @@ impl DiskCache {
             .map_err(|source| failed(&self.path, "read", source))
     }
 
-    /// Keeps features, and gives up the oldest ones where the budget asks for it.
+    /// Keeps features, and gives up the oldest ones where the budget asks for it. Features that 16 bits cannot hold, above 65,504,
+    /// are not kept in them.
     pub fn put(&self, key: &FeatureKey, features: &Features) -> Result<(), EngineError> {
+        let Some(numbers) = self.numbers.bytes(features) else { return Ok(()) };
+        let key = &self.numbers.key(key);
         let mut state = self.lock();
-        state.insert(key, features).map_err(|source| failed(&self.path, "write", source))?;
+        state.insert(key, features, numbers).map_err(|source| failed(&self.path, "write", source))?;
         while state.bytes > self.bytes_max {
             let thinned = state.remove_oldest().map_err(|source| failed(&self.path, "thin out", source))?;
             if !thinned {
@@ -105,6 +125,40 @@ impl fmt::Debug for DiskCache {
     }
 }
 
+impl Numbers {
+    /// What features are found under: what is rounded is not what the encoder gave.
+    fn key(self, key: &FeatureKey) -> FeatureKey {
+        match self {
+            Numbers::F32 => *key,
+            Numbers::F16 => FeatureKey { encoder: key.encoder.rounded("f16"), ..*key },
+        }
+    }
+
+    fn bytes(self, features: &Features) -> Option<Vec<u8>> {
+        let values = features.values();
+        match self {
+            Numbers::F32 => Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Numbers::F16 => {
+                let fits = values.iter().all(|value| f16::from_f32(*value).is_finite());
+                fits.then(|| values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect())
+            }
+        }
+    }
+
+    fn values(self, bytes: &[u8]) -> Option<Arc<[f32]>> {
+        match self {
+            Numbers::F32 => {
+                let (values, rest) = bytes.as_chunks::<4>();
+                rest.is_empty().then(|| values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+            }
+            Numbers::F16 => {
+                let (values, rest) = bytes.as_chunks::<2>();
+                rest.is_empty().then(|| values.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect())
+            }
+        }
+    }
+}
+
 struct Row {
     id: i64,
     cells: i64,
@@ -114,11 +168,9 @@ struct Row {
 }
 
 impl Row {
-    fn features(&self) -> Option<Features> {
-        let (values, rest) = self.numbers.as_chunks::<4>();
-        let values: Arc<[f32]> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    fn features(&self, numbers: Numbers) -> Option<Features> {
         let size = |edge: i64| usize::try_from(edge).ok();
-        rest.is_empty().then(|| Features::new(values, size(self.cells)?, size(self.channels)?).ok()).flatten()
+        Features::new(numbers.values(&self.numbers)?, size(self.cells)?, size(self.channels)?).ok()
     }
 }
 
@@ -135,11 +187,10 @@ impl State {
             .optional()
     }
 
-    fn insert(&mut self, key: &FeatureKey, features: &Features) -> rusqlite::Result<()> {
+    fn insert(&mut self, key: &FeatureKey, features: &Features, numbers: Vec<u8>) -> rusqlite::Result<()> {
         if let Some(old) = self.row(key)? {
             self.remove(old.id, old.numbers.len())?;
         }
-        let numbers: Vec<u8> = features.values().iter().flat_map(|value| value.to_le_bytes()).collect();
         let (cells, channels) = (features.cells() as i64, features.channels() as i64);
         let digest = digest(key, cells, channels, &numbers);
         let (encoder, imagery, tile) = (key.encoder.0, key.imagery.0, key.tile as i64);

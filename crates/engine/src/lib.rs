@@ -27,6 +27,7 @@ mod framing;
 pub mod gate;
 pub mod graph;
 pub mod image;
+mod int8;
 pub mod mosaic;
 #[cfg(feature = "openvino")]
 pub mod openvino;

@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::path::Path;
 
-use smgeo_engine::{FeatureCache, FeatureKey, Features, ImageryHash, Mosaic};
+use smgeo_engine::{BackendName, FeatureCache, FeatureKey, Features, ImageryHash, Mosaic, Precision};
 
 use crate::arguments::Arguments;
 use crate::report::{Report, Times, Work, in_turn};
-use crate::scene::{Pictures, Scene, WAYS};
+use crate::scene::{Pictures, Scene};
 
 /// Tiles of 256 px at 0.6 m a pixel on a square kilometre.
 const TILES_A_KM2: f64 = 1e6 / (256.0 * 0.6 * 256.0 * 0.6);
@@ -19,7 +19,7 @@ const EDGES: [usize; 4] = [1, 2, 4, 6];
 pub fn measure(folder: &Path, arguments: &Arguments, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let pictures = Pictures::draw();
     let mut scene = None;
-    for way in [WAYS[1], WAYS[0]] {
+    for way in [(BackendName::OpenVino, Precision::F32), (BackendName::Rten, Precision::F32)] {
         if scene.is_none() {
             scene = Scene::start(folder, way, arguments, &pictures)?;
         }

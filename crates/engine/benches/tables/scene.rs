@@ -10,8 +10,9 @@ use smgeo_engine::{
 use crate::arguments::Arguments;
 
 /// The ways to compute that are measured.
-pub const WAYS: [(BackendName, Precision); 3] = [
+pub const WAYS: [(BackendName, Precision); 4] = [
     (BackendName::Rten, Precision::F32),
+    (BackendName::Rten, Precision::Int8),
     (BackendName::OpenVino, Precision::F32),
     (BackendName::OpenVino, Precision::Bf16),
 ];

@@ -79,9 +79,36 @@ fn rten_passes_the_suite_on_every_package_that_ships() {
     }
 }
 
+// Whether a trained package may fly in int8 is decided by the gate, on pairs; here its numbers are near.
+#[test]
+fn rten_in_int8_passes_the_suite_and_agrees_with_f32() {
+    for package in std::iter::once(package()).chain(shipped()) {
+        let config = RtenConfig { threads: NonZeroUsize::new(1), precision: Precision::Int8, ..Default::default() };
+        let mut int8 = RtenBackend::new(&package, &config).unwrap();
+        assert_eq!(int8.info().precision, "int8");
+        let report = conformance::check(&mut int8, conformance::Tolerance::INT8).unwrap();
+        assert!(report.holds(), "{}\n{report}", package.manifest().name);
+        let limit = conformance::Tolerance::INT8.backends;
+        let report = conformance::compare(&mut int8, &mut backend_of(&package), limit).unwrap();
+        assert!(report.holds(), "{}\n{report}", package.manifest().name);
+    }
+}
+
+#[test]
+fn features_on_rten_are_the_same_to_the_bit_whatever_is_encoded_beside_them() {
+    let package = shipped().into_iter().next().unwrap_or_else(package);
+    let two = RtenConfig { threads: NonZeroUsize::new(2), ..Default::default() };
+    let mut alone = backend_of(&package);
+    let mut together = RtenBackend::new(&package, &two).unwrap();
+    let tiled = TiledReference::cut(&noise(1280, 256)).unwrap();
+    let one_by_one = tiled.tiles.iter().map(|tile| alone.encode(&[(tile, View::Tile)]).unwrap().remove(0));
+    assert_eq!(one_by_one.collect::<Vec<_>>(), encoded(&mut together, &tiled));
+}
+
 #[test]
 fn rten_agrees_with_itself_on_more_threads_and_smaller_batches() {
-    let config = RtenConfig { threads: NonZeroUsize::new(2), batch_images_max: NonZeroUsize::new(2).unwrap() };
+    let batch_images_max = NonZeroUsize::new(2).unwrap();
+    let config = RtenConfig { threads: NonZeroUsize::new(2), batch_images_max, ..Default::default() };
     let mut other = RtenBackend::new(&package(), &config).unwrap();
     let report = conformance::compare(&mut other, &mut backend(), conformance::Tolerance::F32.batch).unwrap();
     assert!(report.holds(), "{report}");
@@ -183,7 +210,10 @@ fn the_automatic_choice_always_finds_a_backend() {
     let mut chosen = config.build(&package()).unwrap();
     let report = conformance::check(chosen.as_mut(), conformance::Tolerance::F32).unwrap();
     assert!(report.holds(), "{report}");
-    let bf16 = EngineConfig { backend: BackendName::Rten, precision: Precision::Bf16, ..config };
+    let bf16 = EngineConfig { backend: BackendName::Rten, precision: Precision::Bf16, ..config.clone() };
     let error = bf16.build(&package()).err().unwrap();
     assert!(error.to_string().contains("needs backend = \"openvino\""), "{error}");
+    let int8 = EngineConfig { backend: BackendName::OpenVino, precision: Precision::Int8, ..config };
+    let error = int8.build(&package()).err().unwrap();
+    assert!(error.to_string().contains("needs backend = \"rten\""), "{error}");
 }

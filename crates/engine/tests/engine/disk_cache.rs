@@ -48,6 +48,34 @@ fn features_survive_a_restart_to_the_bit() {
 }
 
 #[test]
+fn numbers_of_16_bits_take_half_the_file_and_are_never_taken_for_the_exact_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.sqlite");
+    let open = || DiskCache::open(&path, BUDGET).unwrap();
+    let (exact, rounded) = (open(), open().in_f16());
+    rounded.put(&key(0), &features(0)).unwrap();
+    assert_eq!(open().bytes(), 512);
+    assert_eq!(exact.get(&key(0)).unwrap(), None);
+    let got = open().in_f16().get(&key(0)).unwrap().unwrap();
+    for (got, value) in got.values().iter().zip(features(0).values()) {
+        assert!((got - value).abs() <= value.abs() / 2048.0 + 3e-8, "{got} {value}");
+    }
+    exact.put(&key(1), &features(1)).unwrap();
+    assert!(!rounded.contains(&key(1)).unwrap());
+    exact.put(&key(0), &features(0)).unwrap();
+    assert_eq!(exact.get(&key(0)).unwrap().unwrap(), features(0));
+    assert_eq!(rounded.get(&key(0)).unwrap().unwrap(), got);
+}
+
+#[test]
+fn what_16_bits_cannot_hold_is_not_kept_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = DiskCache::open(&folder.path().join("features.sqlite"), BUDGET).unwrap().in_f16();
+    cache.put(&key(0), &Features::new(vec![70_000.0; 256].into(), 16, 1).unwrap()).unwrap();
+    assert_eq!(cache.get(&key(0)).unwrap(), None);
+}
+
+#[test]
 fn a_damaged_row_is_dropped_and_can_be_kept_again() {
     let damages = [
         "UPDATE features SET numbers = zeroblob(1024) WHERE tile = 1",

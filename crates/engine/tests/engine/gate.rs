@@ -78,6 +78,11 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     };
     let error = config.build(&package).err().unwrap().to_string();
     assert!(error.contains("no passing check of bf16") && error.contains("smgeo engine check"), "{error}");
+    for backend in [BackendName::Rten, BackendName::Auto] {
+        let int8 = EngineConfig { backend, precision: Precision::Int8, ..config.clone() };
+        let error = int8.build(&package).err().unwrap().to_string();
+        assert!(error.contains("no passing check of int8"), "{error}");
+    }
 
     let hash = package.hash().to_string();
     report().keep(&package).unwrap();
@@ -86,6 +91,10 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     assert!(!admitted(), "a check that failed");
     GateReport { package: hash, ..report() }.keep(&package).unwrap();
     assert!(admitted());
+    let candidate = "rten-int8".into();
+    GateReport { package: package.hash().to_string(), candidate, ..report() }.keep(&package).unwrap();
+    let int8 = EngineConfig { backend: BackendName::Auto, precision: Precision::Int8, ..config };
+    assert_eq!(int8.build(&package).unwrap().info().name, "rten");
     std::fs::write(folder.path().join(gate::CHECKS), "damaged = ").unwrap();
     assert!(!admitted());
 }
