@@ -2,7 +2,7 @@
 //! target's window stays where it is while its queries change with every frame. Nodes are only sorted into two graphs, so the
 //! answer is the same, but for the last bit where a backend would have fused operators over the cut.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rten_onnx::onnx::{
     DataType, Dimension, GraphProto, ModelProto, NodeProto, TensorShapeProto, TypeProto, TypeProtoTensor,
@@ -11,6 +11,9 @@ use rten_onnx::onnx::{
 
 /// The input that carries the window.
 const REFERENCE: &str = "reference";
+
+/// The input that says which window each query asks about.
+const WINDOW: &str = "window";
 
 /// The locator as two graphs.
 pub struct Cut {
@@ -64,7 +67,10 @@ impl Cut {
 
     fn file(&self, map: bool, more: Vec<ValueInfoProto>, output: Vec<ValueInfoProto>) -> Option<Vec<u8>> {
         let graph = self.whole.graph.as_ref()?;
-        let node: Vec<NodeProto> = nodes(graph, &self.is_map, map).cloned().collect();
+        let mut node: Vec<NodeProto> = nodes(graph, &self.is_map, map).cloned().collect();
+        if !map {
+            choose_nothing(&mut node);
+        }
         let used: HashSet<&str> = node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
         let is_used = |name: &Option<String>| name.as_deref().is_some_and(|name| used.contains(name));
         let mut input: Vec<_> = graph.input.iter().filter(|info| is_used(&info.name)).cloned().collect();
@@ -123,6 +129,35 @@ fn nodes<'a>(graph: &'a GraphProto, is_map: &'a [bool], map: bool) -> impl Itera
 
 fn outputs<'a>(graph: &'a GraphProto, is_map: &'a [bool], map: bool) -> impl Iterator<Item = &'a str> {
     nodes(graph, is_map, map).flat_map(|node| &node.output).map(String::as_str)
+}
+
+/// Leaves out where nodes choose a query's window: there is only one, and what is computed of query and window takes it for all
+/// queries by itself.
+fn choose_nothing(nodes: &mut Vec<NodeProto>) {
+    let mut asked = HashSet::from(["query", "click"]);
+    for node in &*nodes {
+        if node.input.iter().any(|name| asked.contains(name.as_str())) {
+            asked.extend(node.output.iter().map(String::as_str));
+        }
+    }
+    let with_query = |node: &NodeProto| {
+        let spreads = matches!(node.op_type.as_deref(), Some("MatMul" | "Mul" | "Add" | "Sub" | "Div"));
+        spreads && node.input.iter().any(|name| asked.contains(name.as_str()))
+    };
+    let chosen = |node: &NodeProto| match (node.op_type.as_deref(), &*node.input, &*node.output) {
+        (Some("Gather"), [from, by], [choice]) if by == WINDOW && !asked.contains(from.as_str()) => {
+            let mut readers = nodes.iter().filter(|reader| reader.input.contains(choice)).peekable();
+            (readers.peek().is_some() && readers.all(with_query)).then(|| (choice.clone(), from.clone()))
+        }
+        _ => None,
+    };
+    let choices: HashMap<String, String> = nodes.iter().filter_map(chosen).collect();
+    nodes.retain(|node| !node.output.iter().any(|name| choices.contains_key(name)));
+    for name in nodes.iter_mut().flat_map(|node| &mut node.input) {
+        if let Some(from) = choices.get(name) {
+            name.clone_from(from);
+        }
+    }
 }
 
 /// Declares an f32 value of open shape, or of open sizes where its rank is known.
