@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, ModelProto, NodeProto, TensorProto};
+use rten_onnx::onnx::{AttributeProto, AttributeType, DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// Least rows and columns of a matrix that is taken: below, finding the scale costs what the product saves.
 const EDGE_MIN: usize = 64;
@@ -23,51 +23,59 @@ const ZERO: &str = "int8.zero";
 
 /// Rewrites an encoder. One without such products, or that cannot be taken apart, is given back as it is.
 pub fn rewrite(encoder: Vec<u8>) -> Vec<u8> {
-    rewritten(&encoder).unwrap_or(encoder)
+    let Some(mut model) = ModelProto::parse_buf(&encoder).ok() else { return encoder };
+    let Some(graph) = model.graph.as_mut().filter(|graph| has_products(graph)) else { return encoder };
+    // The weights are there twice by now.
+    drop(encoder);
+    take_products(graph);
+    model.write_buf().expect("what was read can be written")
 }
 
-fn rewritten(encoder: &[u8]) -> Option<Vec<u8>> {
-    let mut model = ModelProto::parse_buf(encoder).ok()?;
-    let graph = model.graph.as_mut()?;
+fn has_products(graph: &GraphProto) -> bool {
     // A subgraph reads values that its node does not list.
-    if graph.node.iter().any(|node| node.attribute.iter().any(|attribute| attribute.g.is_some())) {
-        return None;
-    }
-    let constants: HashMap<&str, &TensorProto> =
-        graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect();
-    let mut nodes = Vec::with_capacity(graph.node.len());
+    let is_plain = |node: &NodeProto| node.attribute.iter().all(|attribute| attribute.g.is_none());
+    let constants = constants_of(graph);
+    graph.node.iter().all(is_plain) && graph.node.iter().any(|node| matrix_of(node, &constants).is_some())
+}
+
+fn take_products(graph: &mut GraphProto) {
+    let nodes = std::mem::take(&mut graph.node);
+    let constants = constants_of(graph);
     let mut added = vec![constant(ZERO.into(), DataType::INT8, Vec::new(), vec![0])];
+    let mut rewritten = Vec::with_capacity(nodes.len());
     let mut done = HashSet::new();
-    for node in std::mem::take(&mut graph.node) {
-        let taken = match (node.op_type.as_deref(), &*node.input, &*node.output) {
-            (Some("MatMul"), [factor, weights], [result]) => {
-                let matrix = constants.get(&**weights).and_then(|tensor| Matrix::of(tensor));
-                matrix.map(|matrix| (factor, weights, result, matrix))
-            }
-            _ => None,
-        };
-        let Some((factor, weights, result, matrix)) = taken else {
-            nodes.push(node);
+    for node in nodes {
+        let Some(matrix) = matrix_of(&node, &constants) else {
+            rewritten.push(node);
             continue;
         };
+        let [factor, weights] = [&node.input[0], &node.input[1]];
         // One factor has several products, such as those for queries, keys and values.
         if done.insert(factor.clone()) {
             let outputs = ["values", "scale", "zero"].map(|part| part_of(factor, part));
-            nodes.push(operator("DynamicQuantizeLinear", [factor.clone()], outputs));
+            rewritten.push(operator("DynamicQuantizeLinear", [factor.clone()], outputs));
         }
         if done.insert(weights.clone()) {
             added.extend(matrix.constants(weights));
         }
-        nodes.extend(product(factor, weights, result));
+        rewritten.extend(product(factor, weights, &node.output[0]));
     }
-    if done.is_empty() {
-        return None;
-    }
-    let used: HashSet<&str> = nodes.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    let used: HashSet<&str> = rewritten.iter().flat_map(|node| &node.input).map(String::as_str).collect();
     graph.initializer.retain(|tensor| tensor.name.as_deref().is_some_and(|name| used.contains(name)));
     graph.initializer.extend(added);
-    graph.node = nodes;
-    model.write_buf().ok()
+    graph.node = rewritten;
+}
+
+fn constants_of(graph: &GraphProto) -> HashMap<&str, &TensorProto> {
+    graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_deref()?, tensor))).collect()
+}
+
+/// The weights of a product that is taken.
+fn matrix_of(node: &NodeProto, constants: &HashMap<&str, &TensorProto>) -> Option<Matrix> {
+    match (node.op_type.as_deref(), &*node.input, &*node.output) {
+        (Some("MatMul"), [_, weights], [_]) => Matrix::of(constants.get(&**weights)?),
+        _ => None,
+    }
 }
 
 /// The nodes that make `result` of a factor and weights that are in 8 bit already.
@@ -148,8 +156,6 @@ fn constant(name: String, kind: DataType, dims: Vec<i64>, bytes: Vec<u8>) -> Ten
 
 #[cfg(test)]
 mod tests {
-    use rten_onnx::onnx::GraphProto;
-
     use super::*;
 
     fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
