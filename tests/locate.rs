@@ -100,7 +100,7 @@ fn what_a_camera_says_of_its_pose_is_all_that_is_tried() {
     let off_m = (centre[0] - scene.truth[0]).hypot(centre[1] - scene.truth[1]) * GSD_M;
     assert!(off_m < 10.0, "{off_m} m off: {said:#}");
     let pose = &said["pose"];
-    assert!(pose["tilt_deg"] == 30.0 && pose["tried"].as_u64().unwrap() < 50, "{pose}");
+    assert!(pose["tilt_deg"] == 30.0 && pose["tried"].as_u64().unwrap() < 60, "{pose}");
     // 150 m high and 30 degrees off, a pixel shows 0.21 m, and a 256th of the photo's height 0.98 map pixels.
     assert!((0.8..1.2).contains(&pose["scale"].as_f64().unwrap()), "{pose}");
 }
