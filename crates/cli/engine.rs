@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::{Args as ClapArgs, Subcommand};
 use smgeo_engine::gate;
 use smgeo_engine::pairs::PairSet;
-use smgeo_engine::{BackendName, EngineConfig, Package, Precision};
+use smgeo_engine::{BackendInfo, BackendName, EngineConfig, Package, Precision};
 use smgeo_gpu::engines;
 
 use crate::trust::Trust;
@@ -40,16 +40,16 @@ struct Check {
     /// Folder of the engine package.
     #[arg(value_name = "FOLDER")]
     package: PathBuf,
-    /// Folder of held-out pairs, at least 100 of them.
-    #[arg(long, value_name = "FOLDER")]
-    pairs: PathBuf,
+    /// Folder of held-out pairs, at least 100 of them. Give one for each kind of place: the arithmetic has to pass on all.
+    #[arg(long, value_name = "FOLDER", required = true)]
+    pairs: Vec<PathBuf>,
     /// The arithmetic: bf16 on OpenVINO, int8 on rten.
     #[arg(long, value_name = "NAME", default_value = "bf16")]
     precision: Precision,
     /// Threads to compute on; as many as there are cores unless given.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// Prints one JSON object instead of text.
+    /// Prints one JSON object a line, for each set, instead of text.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -66,7 +66,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn check(args: Check) -> anyhow::Result<()> {
     let package = args.trust.open(&args.package)?;
-    let set = PairSet::open(&args.pairs).context("reading the pairs")?;
+    let sets: Result<Vec<PairSet>, _> = args.pairs.iter().map(|folder| PairSet::open(folder)).collect();
+    let sets = sets.context("reading the pairs")?;
     let trusted = EngineConfig { backend: BackendName::Rten, threads: args.threads, ..EngineConfig::of(&args.package) };
     let backend = match args.precision {
         Precision::Int8 => BackendName::Rten,
@@ -77,14 +78,20 @@ fn check(args: Check) -> anyhow::Result<()> {
     let mut candidate = candidate
         .build_unchecked(&package)
         .with_context(|| format!("starting the engine in {}", args.precision.name()))?;
-    let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), &set)?;
-    report.keep(&package)?;
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{report}"),
+    for set in &sets {
+        let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), set)?;
+        report.keep(&package)?;
+        match args.json {
+            true => println!("{}", serde_json::to_string(&report)?),
+            false => print!("{report}"),
+        }
     }
-    let candidate = &report.candidate;
-    ensure!(report.passes(), "{candidate} may not fly with this package; stay with precision = \"f32\"");
+    let BackendInfo { name, precision, .. } = candidate.info();
+    ensure!(
+        gate::is_admitted(&package, name, precision),
+        "{name}-{precision} may not fly with this package, as {} says; stay with precision = \"f32\"",
+        package.folder().join(gate::CHECKS).display()
+    );
     Ok(())
 }
 

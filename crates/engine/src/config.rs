@@ -188,7 +188,7 @@ impl EngineConfig {
         if asks.is_some_and(|backend| !gate::is_admitted(package, backend, precision)) {
             let folder = package.folder().display();
             let problem = format!(
-                "there is no passing check of {precision} for the package {folder}; run `smgeo engine check {folder} --pairs PAIRS --precision {precision}` on held-out pairs, or choose precision = \"f32\""
+                "there is no passing check of {precision} for the package {folder}, or it failed on one of its sets; run `smgeo engine check {folder} --pairs PAIRS --precision {precision}` on held-out pairs, or choose precision = \"f32\""
             );
             return Err(EngineError::Setting(problem));
         }

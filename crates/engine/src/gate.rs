@@ -1,5 +1,6 @@
-//! Whether a faster arithmetic may fly. It runs beside the trusted one on held-out pairs and has to give the same answers;
-//! what it gave is kept in the package folder, and a configuration that asks for an arithmetic without it is refused.
+//! Whether a faster arithmetic may fly. It runs beside the trusted one on sets of held-out pairs and has to give the same answers;
+//! what it gave on each is kept in the package folder. A configuration that asks for an arithmetic that was not checked, or that
+//! failed on any of the sets, is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +16,7 @@ use crate::package::Package;
 use crate::pairs::{Pair, PairSet};
 use crate::stills::{QueryCrop, TiledReference};
 
-/// Name of the file in the package folder that keeps what passed.
+/// Name of the file in the package folder that keeps what was found.
 pub const CHECKS: &str = "checks.toml";
 
 /// Least share of pairs whose most probable cell is the same.
@@ -36,6 +37,8 @@ pub struct GateReport {
     pub candidate: String,
     /// Backend and arithmetic it was held against.
     pub trusted: String,
+    /// Name of the set of pairs.
+    pub set: String,
     /// Pairs compared.
     pub pairs: usize,
     /// Share of pairs whose most probable cell is the same.
@@ -57,11 +60,13 @@ impl GateReport {
             && self.accuracy_trusted - self.accuracy_candidate <= ACCURACY_LOSS_MAX
     }
 
-    /// Keeps this report in the package's folder.
+    /// Keeps this report in the package's folder, beside those on other sets. Reports of other packages are given up.
     pub fn keep(&self, package: &Package) -> Result<(), EngineError> {
         let path = package.folder().join(CHECKS);
-        let mut reports = read(package).unwrap_or_default();
-        reports.insert(self.candidate.clone(), self.clone());
+        let mut reports: Reports = BTreeMap::new();
+        for report in kept(package).into_iter().chain([self.clone()]) {
+            reports.entry(report.candidate.clone()).or_default().insert(report.set.clone(), report);
+        }
         let text = toml::to_string_pretty(&reports)
             .map_err(|error| EngineError::Manifest { path: path.clone(), problem: error.to_string() })?;
         std::fs::write(&path, text).map_err(|source| EngineError::File { path, source })
@@ -71,7 +76,7 @@ impl GateReport {
 impl fmt::Display for GateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.passes() { "passes" } else { "FAILS" };
-        writeln!(f, "{} against {} on {} pairs: {verdict}", self.candidate, self.trusted, self.pairs)?;
+        writeln!(f, "{} against {} on {} pairs of {}: {verdict}", self.candidate, self.trusted, self.pairs, self.set)?;
         let per_cent = |share: f64| 100.0 * share;
         writeln!(
             f,
@@ -113,6 +118,7 @@ pub fn check(
         package: package.hash().to_string(),
         candidate: label(candidate),
         trusted: label(trusted),
+        set: set.name(),
         pairs: set.pairs.len(),
         same_cell_share: share(same),
         shift_px_median: shifts.get(shifts.len() / 2).copied().unwrap_or(f64::INFINITY),
@@ -121,20 +127,25 @@ pub fn check(
     })
 }
 
-/// Whether the package's folder keeps a passing report of this backend and arithmetic for this very package.
+/// Whether this backend and arithmetic passed on every set of pairs on which it was checked with this very package, and was
+/// checked at all.
 pub fn is_admitted(package: &Package, backend: &str, precision: &str) -> bool {
-    let reports = read(package).unwrap_or_default();
-    let report = reports.get(&format!("{backend}-{precision}"));
-    report.is_some_and(|report| report.passes() && report.package == package.hash().to_string())
+    let candidate = format!("{backend}-{precision}");
+    let mut reports = kept(package).into_iter().filter(|report| report.candidate == candidate).peekable();
+    reports.peek().is_some() && reports.all(|report| report.passes())
 }
 
 /// The reports that the package's folder keeps of this very package.
 pub fn kept(package: &Package) -> Vec<GateReport> {
     let hash = package.hash().to_string();
-    read(package).unwrap_or_default().into_values().filter(|report| report.package == hash).collect()
+    let of_candidates = read(package).unwrap_or_default().into_values();
+    of_candidates.flat_map(BTreeMap::into_values).filter(|report| report.package == hash).collect()
 }
 
-fn read(package: &Package) -> Option<BTreeMap<String, GateReport>> {
+/// By candidate, then by set.
+type Reports = BTreeMap<String, BTreeMap<String, GateReport>>;
+
+fn read(package: &Package) -> Option<Reports> {
     let path: PathBuf = package.folder().join(CHECKS);
     toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }

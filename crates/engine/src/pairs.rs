@@ -42,6 +42,12 @@ pub struct PairSet {
 }
 
 impl PairSet {
+    /// The folder's own name.
+    pub fn name(&self) -> String {
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+    }
+
     /// Reads the list in `folder`. Pictures are read one by one when they are asked for.
     pub fn open(folder: &Path) -> Result<PairSet, EngineError> {
         let path = folder.join(LIST);

@@ -185,11 +185,11 @@ pub fn search<E: From<EngineError>>(
         Ok::<(), E>(())
     };
     attempt(grid.poses(), 1.0, &mut marginal)?;
-    let mut weight = 1.0;
-    for (count, part) in ROUNDS {
-        weight /= (grid.around(&Pose::default(), part).len() + 1) as f32;
+    for (round, (count, part)) in (1..).zip(ROUNDS) {
         for pose in marginal.best(count) {
-            attempt(grid.around(&pose, part), weight, &mut marginal)?;
+            let around = grid.around(&pose, part);
+            let weight = ((around.len() + 1) as f32).powi(-round);
+            attempt(around, weight, &mut marginal)?;
         }
     }
     let (best, tried) = (marginal.best(1), marginal.tried.len());

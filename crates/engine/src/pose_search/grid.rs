@@ -39,7 +39,7 @@ impl Default for PoseGrid {
 }
 
 /// One way a picture may have been taken; the numbers are those of [`PoseGrid`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Pose {
     /// Clockwise turn of the picture's top from north, degrees.
     pub heading_deg: f64,

@@ -1,5 +1,6 @@
 //! Whether a faster arithmetic may fly, and the pair sets that decide it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use image::imageops;
@@ -36,6 +37,7 @@ fn report() -> GateReport {
         package: String::new(),
         candidate: "openvino-bf16".into(),
         trusted: "rten-f32".into(),
+        set: "towns".into(),
         pairs: 500,
         same_cell_share: 0.995,
         shift_px_median: 0.2,
@@ -85,14 +87,26 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     }
 
     let hash = package.hash().to_string();
+    let of_this = || GateReport { package: hash.clone(), ..report() };
     report().keep(&package).unwrap();
     assert!(!admitted(), "a check of another package");
-    GateReport { package: hash.clone(), same_cell_share: 0.5, ..report() }.keep(&package).unwrap();
+    std::fs::write(
+        folder.path().join(gate::CHECKS),
+        toml::to_string(&BTreeMap::from([("openvino-bf16", of_this())])).unwrap(),
+    )
+    .unwrap();
+    assert!(!admitted(), "a check from before sets had names");
+    GateReport { same_cell_share: 0.5, ..of_this() }.keep(&package).unwrap();
     assert!(!admitted(), "a check that failed");
-    GateReport { package: hash, ..report() }.keep(&package).unwrap();
+    of_this().keep(&package).unwrap();
+    assert!(admitted());
+    let elsewhere = GateReport { set: "desert".into(), same_cell_share: 0.97, ..of_this() };
+    elsewhere.keep(&package).unwrap();
+    assert!(!admitted(), "it failed on another set");
+    GateReport { same_cell_share: 0.999, ..elsewhere }.keep(&package).unwrap();
     assert!(admitted());
     let candidate = "rten-int8".into();
-    GateReport { package: package.hash().to_string(), candidate, ..report() }.keep(&package).unwrap();
+    GateReport { candidate, ..of_this() }.keep(&package).unwrap();
     let int8 = EngineConfig { backend: BackendName::Auto, precision: Precision::Int8, ..config };
     assert_eq!(int8.build(&package).unwrap().info().name, "rten");
     std::fs::write(folder.path().join(gate::CHECKS), "damaged = ").unwrap();
