@@ -1,6 +1,7 @@
 //! Cuts the locator where the query comes in. What depends on the window alone is computed once per window and kept: a
-//! target's window stays where it is while its queries change with every frame. Nodes are only sorted into two graphs, so the
-//! answer is the same, but for the last bit where a backend would have fused operators over the cut.
+//! target's window stays where it is while its queries change with every frame. Nodes are sorted into two graphs, and those left
+//! out that choose the one window there is, so the answer is the same, but for the last bit where a backend would have fused
+//! operators over the cut.
 
 use std::collections::{HashMap, HashSet};
 
@@ -69,7 +70,7 @@ impl Cut {
         let graph = self.whole.graph.as_ref()?;
         let mut node: Vec<NodeProto> = nodes(graph, &self.is_map, map).cloned().collect();
         if !map {
-            choose_nothing(&mut node);
+            leave_choices_out(&mut node);
         }
         let used: HashSet<&str> = node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
         let is_used = |name: &Option<String>| name.as_deref().is_some_and(|name| used.contains(name));
@@ -133,7 +134,7 @@ fn outputs<'a>(graph: &'a GraphProto, is_map: &'a [bool], map: bool) -> impl Ite
 
 /// Leaves out where nodes choose a query's window: there is only one, and what is computed of query and window takes it for all
 /// queries by itself.
-fn choose_nothing(nodes: &mut Vec<NodeProto>) {
+fn leave_choices_out(nodes: &mut Vec<NodeProto>) {
     let mut asked = HashSet::from(["query", "click"]);
     for node in &*nodes {
         if node.input.iter().any(|name| asked.contains(name.as_str())) {
