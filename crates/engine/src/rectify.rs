@@ -11,7 +11,7 @@ mod halving;
 use crate::TILE_PX;
 use crate::vector::{Vectorised, vectorised};
 
-use cell::{AREA, Cell, rounded};
+use cell::{AREA, Cell, Sums};
 use halving::halved;
 
 /// Is the value of crop pixels that the camera did not see.
@@ -46,8 +46,28 @@ pub struct Pyramid<'a> {
     halvings: Vec<Halving>,
 }
 
+/// Is a picture of half the size, with a byte that means nothing after each three: pixels of four are read and written at once.
 struct Halving {
-    rgb: Vec<u8>,
+    rgbx: Vec<u8>,
+    width_px: usize,
+    height_px: usize,
+}
+
+impl Halving {
+    fn of<const BYTES: usize>(fine: Level<'_, BYTES>) -> Self {
+        Self { rgbx: halved(fine), width_px: fine.width_px / 2, height_px: fine.height_px / 2 }
+    }
+
+    #[inline(always)]
+    fn level(&self) -> Level<'_, 4> {
+        Level { bytes: &self.rgbx, width_px: self.width_px, height_px: self.height_px }
+    }
+}
+
+/// Is a picture of so many bytes a pixel.
+#[derive(Clone, Copy)]
+struct Level<'a, const BYTES: usize> {
+    bytes: &'a [u8],
     width_px: usize,
     height_px: usize,
 }
@@ -61,14 +81,14 @@ impl<'a> Pyramid<'a> {
         assert_eq!(picture.rgb.len(), picture.width_px * picture.height_px * 3, "a picture's bytes fit its size");
         assert!(!picture.rgb.is_empty(), "a picture has pixels");
         let mut pyramid = Self { full: picture, halvings: Vec::with_capacity(LEVELS_MAX - 1) };
-        while pyramid.last() + 1 < LEVELS_MAX {
-            let finest = pyramid.level(pyramid.last());
-            if finest.width_px.min(finest.height_px) < HALVED_EDGE_PX_MIN {
-                break;
-            }
-            let halving =
-                Halving { rgb: halved(finest), width_px: finest.width_px / 2, height_px: finest.height_px / 2 };
+        let mut edge_px = picture.width_px.min(picture.height_px);
+        while pyramid.last() + 1 < LEVELS_MAX && edge_px >= HALVED_EDGE_PX_MIN {
+            let halving = match pyramid.halvings.last() {
+                None => Halving::of(pyramid.full()),
+                Some(coarsest) => Halving::of(coarsest.level()),
+            };
             pyramid.halvings.push(halving);
+            edge_px /= 2;
         }
         pyramid
     }
@@ -102,11 +122,9 @@ impl<'a> Pyramid<'a> {
     }
 
     #[inline(always)]
-    fn level(&self, depth: usize) -> Picture<'_> {
-        match depth.checked_sub(1).map(|halving| &self.halvings[halving]) {
-            Some(Halving { rgb, width_px, height_px }) => Picture { rgb, width_px: *width_px, height_px: *height_px },
-            None => self.full,
-        }
+    fn full(&self) -> Level<'_, 3> {
+        let Picture { rgb: bytes, width_px, height_px } = self.full;
+        Level { bytes, width_px, height_px }
     }
 }
 
@@ -138,16 +156,15 @@ impl Vectorised for Painting<'_> {
 /// Returns the colours of a cell's pixels, red in the lowest byte.
 #[inline(always)]
 fn colours(pyramid: &Pyramid<'_>, cell: &Cell) -> [u32; AREA] {
-    let mut sums = [[0.0; AREA]; 3];
+    let full_px = [pyramid.full.width_px, pyramid.full.height_px];
+    let mut sums = Sums::new();
     for depth in cell.levels() {
-        cell.add(pyramid.level(depth), depth, pyramid.full, &mut sums);
+        match depth.checked_sub(1) {
+            None => cell.add(pyramid.full(), depth, full_px, &mut sums),
+            Some(halving) => cell.add(pyramid.halvings[halving].level(), depth, full_px, &mut sums),
+        }
     }
-    let [red, green, blue] = &sums;
-    let mut colours = [0; AREA];
-    for (pixel, colour) in colours.iter_mut().enumerate() {
-        *colour = rounded(red[pixel]) | rounded(green[pixel]) << 8 | rounded(blue[pixel]) << 16;
-    }
-    colours
+    sums.colours()
 }
 
 /// Writes a cell's pixels to where the first of them stands in the rows of the crop.

@@ -2,7 +2,7 @@
 //!
 //! All its pixels are computed together, in arrays that the compiler lays into vectors. Positions are f32, as on the GPU.
 
-use super::{Picture, STRIDE_PX};
+use super::{Level, STRIDE_PX};
 
 /// Pixels of a cell.
 pub(super) const AREA: usize = STRIDE_PX * STRIDE_PX;
@@ -79,40 +79,50 @@ impl Cell {
     /// Adds what the level `depth` of the frame `full` has to say of each pixel: all where the pixel's depth is the level's,
     /// less the further it is, nothing from one level on and outside of the frame.
     #[inline(always)]
-    pub(super) fn add(&self, level: Picture<'_>, depth: usize, full: Picture<'_>, sums: &mut [[f32; AREA]; 3]) {
-        let places = self.places(level, depth, full);
-        let row_bytes = level.width_px * 3;
-        let mut corners = [[0_u32; AREA]; 4];
+    pub(super) fn add<const BYTES: usize>(
+        &self,
+        level: Level<'_, BYTES>,
+        depth: usize,
+        [full_width_px, full_height_px]: [usize; 2],
+        sums: &mut Sums,
+    ) {
+        let places = self.places(level, depth, [full_width_px as f32, full_height_px as f32]);
+        let row_bytes = level.width_px * BYTES;
+        let (mut north, mut south) = ([[0_u32; 2]; AREA], [[0_u32; 2]; AREA]);
         for (pixel, begin) in places.begin.iter().enumerate() {
             let begin = *begin as usize;
-            let (north, south) = (pair(level.rgb, begin), pair(level.rgb, begin + row_bytes));
-            corners[0][pixel] = north as u32;
-            corners[1][pixel] = (north >> 24) as u32;
-            corners[2][pixel] = south as u32;
-            corners[3][pixel] = (south >> 24) as u32;
+            north[pixel] = pair::<BYTES>(level.bytes, begin);
+            south[pixel] = pair::<BYTES>(level.bytes, begin + row_bytes);
         }
+        let (north, south) = (north.as_flattened(), south.as_flattened());
+        let (mut north_weights, mut south_weights) = ([[0.0_f32; 2]; AREA], [[0.0_f32; 2]; AREA]);
         for pixel in 0..AREA {
             let (share, across, down) = (places.share[pixel], places.across[pixel], places.down[pixel]);
             let south = share * down;
             let north = share - south;
-            let weights = [north - north * across, north * across, south - south * across, south * across];
-            for (channel, sums) in sums.iter_mut().enumerate() {
-                let part = |corner: usize| {
-                    let byte = (corners[corner][pixel] >> (8 * channel)) & 0xFF;
-                    byte as i32 as f32 * weights[corner]
-                };
-                sums[pixel] += part(0) + part(1) + part(2) + part(3);
+            north_weights[pixel] = [north - north * across, north * across];
+            south_weights[pixel] = [south - south * across, south * across];
+        }
+        let (north_weights, south_weights) = (north_weights.as_flattened(), south_weights.as_flattened());
+        for (channel, sums) in sums.0.iter_mut().enumerate() {
+            for side in 0..2 * AREA {
+                let byte = |pair: u32| ((pair >> (8 * channel)) & 0xFF) as i32 as f32;
+                sums[side] += byte(north[side]) * north_weights[side] + byte(south[side]) * south_weights[side];
             }
         }
     }
 
     #[inline(always)]
-    fn places(&self, level: Picture<'_>, depth: usize, full: Picture<'_>) -> Places {
+    fn places<const BYTES: usize>(
+        &self,
+        level: Level<'_, BYTES>,
+        depth: usize,
+        [full_width, full_height]: [f32; 2],
+    ) -> Places {
         let depth = depth as f32;
         let (width, height) = (level.width_px as f32, level.height_px as f32);
-        let (full_width, full_height) = (full.width_px as f32, full.height_px as f32);
         let (scale_x, scale_y) = (width / full_width, height / full_height);
-        let row_bytes = (level.width_px * 3) as u32;
+        let (pixel_bytes, row_bytes) = (BYTES as u32, (level.width_px * BYTES) as u32);
         let mut places = Places { begin: [0; AREA], across: [0.0; AREA], down: [0.0; AREA], share: [0.0; AREA] };
         for pixel in 0..AREA {
             let (frame_x, frame_y) = (self.x[pixel], self.y[pixel]);
@@ -125,9 +135,33 @@ impl Cell {
             let (west, north) = (before(x, width), before(y, height));
             places.across[pixel] = x - west as i32 as f32;
             places.down[pixel] = y - north as i32 as f32;
-            places.begin[pixel] = north.wrapping_mul(row_bytes).wrapping_add(west.wrapping_mul(3));
+            places.begin[pixel] = north.wrapping_mul(row_bytes).wrapping_add(west.wrapping_mul(pixel_bytes));
         }
         places
+    }
+}
+
+/// Is what the levels have said of a cell's pixels: for each channel, what the pixels read to the west and to the east of each
+/// add to it, side by side.
+pub(super) struct Sums([[f32; 2 * AREA]; 3]);
+
+impl Sums {
+    /// Nothing yet.
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self([[0.0; 2 * AREA]; 3])
+    }
+
+    /// Returns the colours of the cell's pixels, red in the lowest byte.
+    #[inline(always)]
+    pub(super) fn colours(&self) -> [u32; AREA] {
+        let [red, green, blue] = self.0.each_ref().map(|sums| sums.as_chunks::<2>().0);
+        let mut colours = [0; AREA];
+        for (pixel, colour) in colours.iter_mut().enumerate() {
+            let byte = |[west, east]: [f32; 2]| rounded(west + east);
+            *colour = byte(red[pixel]) | byte(green[pixel]) << 8 | byte(blue[pixel]) << 16;
+        }
+        colours
     }
 }
 
@@ -186,28 +220,29 @@ fn before(at: f32, pixels: f32) -> u32 {
 
 /// Rounds a number from 0 to four million; a conversion would check its range and be no vector.
 #[inline(always)]
-pub(super) fn rounded(number: f32) -> u32 {
+fn rounded(number: f32) -> u32 {
     (number + ROUNDING).to_bits() & ROUNDED_BITS
 }
 
-/// Reads two pixels that stand side by side, into the low bytes.
+/// Reads two pixels that stand side by side, red in the lowest byte of each; the highest byte means nothing.
 #[inline(always)]
-fn pair(rgb: &[u8], begin: usize) -> u64 {
-    match rgb.get(begin..begin + 8) {
-        Some(bytes) => u64::from_le_bytes(bytes.try_into().expect("eight bytes")),
-        None => last_pair(rgb, begin),
-    }
+fn pair<const BYTES: usize>(bytes: &[u8], begin: usize) -> [u32; 2] {
+    let both = match bytes.get(begin..begin + 8) {
+        Some(eight) => u64::from_le_bytes(eight.try_into().expect("eight bytes")),
+        None => last_pair(bytes, begin),
+    };
+    [both as u32, (both >> (8 * BYTES)) as u32]
 }
 
 /// At the end of the picture fewer than eight bytes are left, or none where a row or column is the only one; what is missing
 /// has no weight.
 #[cold]
 #[inline(never)]
-fn last_pair(rgb: &[u8], begin: usize) -> u64 {
-    let left = rgb.get(begin..).unwrap_or_default();
-    let mut bytes = [0; 8];
-    bytes[..left.len()].copy_from_slice(left);
-    u64::from_le_bytes(bytes)
+fn last_pair(bytes: &[u8], begin: usize) -> u64 {
+    let left = bytes.get(begin..).unwrap_or_default();
+    let mut eight = [0; 8];
+    eight[..left.len()].copy_from_slice(left);
+    u64::from_le_bytes(eight)
 }
 
 #[cfg(test)]
