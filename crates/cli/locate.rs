@@ -292,7 +292,7 @@ impl Report {
             covariance_px2: located.covariance_px2,
             probability: located.mass,
             absent: located.posterior.absent(),
-            entropy_nats: located.entropy_nats,
+            entropy_nats: located.posterior.entropy_nats(),
             others: others.map(|mode| Other { mean_px: mode.mean_px, probability: mode.mass }).collect(),
             ..Report::default()
         }

@@ -22,8 +22,6 @@ pub struct Located {
     pub mean_px: [f64; 2],
     /// Covariance of that position, reference px^2, `[[xx, xy], [xy, yy]]`; positive definite.
     pub covariance_px2: [[f64; 2]; 2],
-    /// Uncertainty over the whole window, nats.
-    pub entropy_nats: f32,
     /// All places where the object may be; the first is the one above.
     pub modes: Vec<Mode>,
     /// The posterior itself.
@@ -51,7 +49,6 @@ pub fn decode_posterior(posterior: Posterior, maps: &Maps) -> Result<Located, En
         mass: best.mass,
         mean_px: best.mean_px,
         covariance_px2: best.covariance_px2,
-        entropy_nats: posterior.entropy_nats(),
         modes,
         posterior,
     })

@@ -68,26 +68,30 @@ impl Posterior {
         Ok(posterior)
     }
 
-    /// Multiplies by a prior and normalises again. `log_prior` gives the natural logarithm of the prior's density at the
-    /// centre of a cell, reference px (x, y); a constant added to it changes nothing, because the prior is scaled to a mean
-    /// of 1 over the possible cells: it moves probability between cells, and towards absence only where heat and prior
-    /// disagree. A value that is not a number counts as impossible.
-    pub fn with_prior(mut self, mut log_prior: impl FnMut(f64, f64) -> f64) -> Posterior {
-        let (width, stride) = (self.width, self.stride_px as f64);
-        let mut log_at = |at: usize, p: f32| {
-            let (x, y) = ((at % width) as f64 + 0.5, (at / width) as f64 + 0.5);
-            let log = if p > 0.0 { log_prior(x * stride, y * stride) } else { f64::NEG_INFINITY };
-            if log.is_nan() { f64::NEG_INFINITY } else { log.min(f64::MAX) }
-        };
-        let mut weights: Vec<f64> = self.probabilities.iter().enumerate().map(|(at, p)| log_at(at, *p)).collect();
-        let highest = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if highest == f64::NEG_INFINITY {
+    /// Multiplies by a prior and normalises again. `prior` gives its density at the centre of a cell, reference px (x, y); a
+    /// common factor changes nothing, because the prior is scaled to a mean of 1 over the possible cells: it moves probability
+    /// between cells, and towards absence only where heat and prior disagree. A density that is not a positive number counts
+    /// as impossible.
+    pub fn with_prior(mut self, prior: impl Fn(f64, f64) -> f64) -> Posterior {
+        let stride = self.stride_px as f64;
+        let mut weights = Vec::with_capacity(self.probabilities.len());
+        for (row, probabilities) in self.probabilities.chunks_exact(self.width).enumerate() {
+            let y = (row as f64 + 0.5) * stride;
+            // The larger of zero and what is not a number is zero.
+            let density = |(column, p): (usize, &f32)| match *p > 0.0 {
+                true => prior((column as f64 + 0.5) * stride, y).max(0.0).min(f64::MAX),
+                false => 0.0,
+            };
+            weights.extend(probabilities.iter().enumerate().map(density));
+        }
+        let highest = weights.iter().copied().fold(0.0, f64::max);
+        if highest == 0.0 {
             // The prior rules out the whole window.
             self.probabilities.fill(0.0);
             self.absent = 1.0;
             return self;
         }
-        weights.iter_mut().for_each(|log| *log = (*log - highest).exp());
+        weights.iter_mut().for_each(|density| *density /= highest);
         let possible = self.probabilities.iter().filter(|p| **p > 0.0).count() as f64;
         let mean = weights.iter().sum::<f64>() / possible;
         weights.iter_mut().zip(&self.probabilities).for_each(|(prior, p)| *prior *= f64::from(*p) / mean);
@@ -141,7 +145,9 @@ impl Posterior {
     pub fn modes(&self, maps: &Maps) -> Vec<Mode> {
         let mut modes = Vec::with_capacity(MODES_MAX);
         modes.push(self.mode_at(self.peak, &[], maps));
-        while modes.len() < MODES_MAX {
+        // When less than that is left over, no mode in it would be reported.
+        let left = |modes: &[Mode]| 1.0 - self.absent - modes.iter().map(|mode| mode.mass).sum::<f32>();
+        while modes.len() < MODES_MAX && left(&modes) >= MODE_MASS_MIN {
             let free = |at: usize, p: f32| if self.is_near_any(at, &modes, 2 * MODE_RADIUS) { -1.0 } else { p };
             let next = argmax(self.probabilities.iter().enumerate().map(|(at, p)| free(at, *p)));
             let Some(next) = next.filter(|next| self.probabilities[*next] > 0.0) else { break };
@@ -162,10 +168,11 @@ impl Posterior {
     fn normalise(&mut self, temperature: f32) {
         let cooled = |logit: f32| f64::from(logit) / f64::from(temperature);
         let highest = cooled(self.probabilities[self.peak]).max(0.0);
+        let weights: Vec<f64> = self.probabilities.iter().map(|logit| (cooled(*logit) - highest).exp()).collect();
         let absent = (-highest).exp();
-        let total = absent + self.probabilities.iter().map(|logit| (cooled(*logit) - highest).exp()).sum::<f64>();
+        let total = absent + weights.iter().sum::<f64>();
         self.absent = (absent / total) as f32;
-        self.probabilities.iter_mut().for_each(|p| *p = ((cooled(*p) - highest).exp() / total) as f32);
+        self.probabilities.iter_mut().zip(weights).for_each(|(p, weight)| *p = (weight / total) as f32);
     }
 
     fn mode_at(&self, peak: usize, claimed: &[Mode], maps: &Maps) -> Mode {

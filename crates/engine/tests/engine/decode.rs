@@ -31,7 +31,7 @@ fn the_posterior_is_a_softmax_with_absence() {
     assert_eq!(found.cell, [1, 1]);
     assert!((found.score - 0.75).abs() < 1e-6);
     let entropy: f32 = [1.0, 2.0, 3.0, 1.0].iter().map(|w: &f32| -(w / 7.0) * (w / 7.0).ln()).sum();
-    assert!((found.entropy_nats - entropy).abs() < 1e-6);
+    assert!((found.posterior.entropy_nats() - entropy).abs() < 1e-6);
 }
 
 #[test]
@@ -93,18 +93,20 @@ fn other_places_are_reported_as_modes() {
 fn a_prior_moves_the_answer_but_not_to_where_nothing_is() {
     let maps = peaks(&[(3, 4, 6.0), (15, 12, 5.0)]);
     let posterior = || Posterior::new(&maps, STRIDE_PX, 1.0).unwrap();
-    let near = |x: f64, y: f64| -((x - 248.0).powi(2) + (y - 200.0).powi(2)) / (2.0 * 64.0 * 64.0);
+    let near = |x: f64, y: f64| (-((x - 248.0).powi(2) + (y - 200.0).powi(2)) / (2.0 * 64.0 * 64.0)).exp();
     let found = decode_posterior(posterior().with_prior(near), &maps).unwrap();
     assert_eq!(found.cell, [15, 12]);
-    let shifted = decode_posterior(posterior().with_prior(|x, y| near(x, y) - 1e4), &maps).unwrap();
-    assert_eq!(found, shifted, "a constant changes nothing");
-    let same = posterior().with_prior(|_, _| -3.0);
+    let scaled = decode_posterior(posterior().with_prior(|x, y| near(x, y) * 2.0_f64.powi(-900)), &maps).unwrap();
+    assert_eq!(found, scaled, "a common factor changes nothing");
+    let same = posterior().with_prior(|_, _| 0.05);
     for (a, b) in same.probabilities().iter().zip(posterior().probabilities()) {
         assert!((a - b).abs() < 1e-6);
     }
-    let nowhere = posterior().with_prior(|_, _| f64::NAN);
-    assert_eq!(nowhere.absent(), 1.0);
-    assert!(decode_posterior(nowhere, &maps).is_ok());
+    for impossible in [0.0, -1.0, f64::NAN] {
+        let nowhere = posterior().with_prior(|_, _| impossible);
+        assert_eq!(nowhere.absent(), 1.0);
+        assert!(decode_posterior(nowhere, &maps).is_ok());
+    }
 }
 
 #[test]
@@ -135,7 +137,7 @@ proptest! {
         let maps = Maps { width: 8, height: 6, heat, boxes: numbers, attention: vec![0.0; 48] };
         prop_assume!(maps.heat.iter().any(|logit| logit.is_finite()));
         let posterior = Posterior::new(&maps, STRIDE_PX, temperature).unwrap();
-        for posterior in [posterior.clone(), posterior.with_prior(|x, y| slope * (x - y))] {
+        for posterior in [posterior.clone(), posterior.with_prior(|x, y| (slope * (x - y)).exp())] {
             let found = decode_posterior(posterior, &maps).unwrap();
             let total = found.posterior.probabilities().iter().sum::<f32>() + found.posterior.absent();
             prop_assert!((total - 1.0).abs() < 1e-4, "{total}");
@@ -143,7 +145,7 @@ proptest! {
             prop_assert!(xx > 0.0 && yy > 0.0 && xx * yy - xy * yx > 0.0 && xy == yx);
             prop_assert!(found.box_xyxy_px.iter().all(|edge| edge.is_finite()));
             prop_assert!(found.mean_px.iter().all(|at| at.is_finite()));
-            prop_assert!((0.0..=1.0001).contains(&found.mass) && found.entropy_nats >= -1e-6);
+            prop_assert!((0.0..=1.0001).contains(&found.mass) && found.posterior.entropy_nats() >= -1e-6);
         }
     }
 }

@@ -36,7 +36,7 @@ impl Reading<'_> {
             return Outcome::NotFound("the network gave no usable answer");
         };
         let posterior = match &query.ray {
-            Some(ray) => posterior.with_prior(self.log_prior(query, ray)),
+            Some(ray) => posterior.with_prior(self.prior(query, ray)),
             None => posterior,
         };
         let absent = f64::from(posterior.absent());
@@ -107,8 +107,8 @@ impl Reading<'_> {
         around.plus(Covariance2::from_matrix(lean_m * lean_m.transpose())?)
     }
 
-    /// Returns the ray's log density over the window's pixels: a widened ray on a floor of "wrong altogether".
-    fn log_prior(&self, query: &Query, ray: &RayFix) -> impl Fn(f64, f64) -> f64 + use<> {
+    /// Returns the ray's density over the window's pixels, 1 at its peak: a widened ray on a floor of "wrong altogether".
+    fn prior(&self, query: &Query, ray: &RayFix) -> impl Fn(f64, f64) -> f64 + use<> {
         let centre = query.window.pixel(ray.at);
         let scale = query.window.metres_per_px();
         // A prior that cannot be inverted says nothing: it is the same everywhere.
@@ -117,7 +117,7 @@ impl Reading<'_> {
         move |x, y| {
             let offset_ne_m = Vector2::new((centre.y - y) * scale.north, (x - centre.x) * scale.east);
             let by_ray = likeness.as_ref().map_or(1.0, |likeness| likeness(offset_ne_m));
-            ((1.0 - floor) * by_ray + floor).ln()
+            (1.0 - floor) * by_ray + floor
         }
     }
 
@@ -126,13 +126,13 @@ impl Reading<'_> {
         if missing.is_empty() {
             return 0.0;
         }
-        let prior = query.ray.as_ref().map(|ray| self.log_prior(query, ray));
+        let prior = query.ray.as_ref().map(|ray| self.prior(query, ray));
         let (mut there, mut gone) = (0.0, 0.0);
         let (left, top) = query.window.north_west().origin_px();
         for tile in query.window.tiles() {
             let (x, y) = tile.origin_px();
             let half = smgeo_engine::TILE_PX as f64 / 2.0;
-            let weight = prior.as_ref().map_or(1.0, |prior| prior(x - left + half, y - top + half).exp());
+            let weight = prior.as_ref().map_or(1.0, |prior| prior(x - left + half, y - top + half));
             if missing.contains(&tile) { gone += weight } else { there += weight }
         }
         gone / (gone + there)
