@@ -122,8 +122,16 @@ pub fn cvogl(folder: &Path, split: &str, out: &Path) -> anyhow::Result<()> {
 }
 
 /// `export`.
-pub fn export(run: &Path, out: &Path, name: &str, form: Form, reports: &[PathBuf]) -> anyhow::Result<()> {
+pub fn export(
+    run: &Path,
+    mean_with: &[PathBuf],
+    out: &Path,
+    name: &str,
+    form: Form,
+    reports: &[PathBuf],
+) -> anyhow::Result<()> {
     let (config, model) = trained(run)?;
+    let model = store::mean(model, &config, mean_with)?;
     let mut temperature = 1.0;
     let mut metrics = toml::Table::new();
     for (index, path) in reports.iter().enumerate() {
@@ -137,12 +145,16 @@ pub fn export(run: &Path, out: &Path, name: &str, form: Form, reports: &[PathBuf
     }
     let provenance = std::fs::read_to_string(run.join("provenance.json")).context("reading the run's provenance")?;
     let provenance: Provenance = serde_json::from_str(&provenance).context("reading the run's provenance")?;
+    let mut training = toml::Table::try_from(&provenance)?;
+    if !mean_with.is_empty() {
+        training.insert("trainings_averaged".to_owned(), toml::Value::Integer(1 + mean_with.len() as i64));
+    }
     let passport = Passport {
         name: name.to_owned(),
         gsd_m: 0.6,
         gsd_m_range: [0.45, 0.75],
         temperature: temperature as f32,
-        training: toml::Table::try_from(&provenance)?,
+        training,
         metrics,
     };
     let package = export::export(&model, &config, passport, form, out)?;

@@ -85,6 +85,10 @@ enum Command {
         /// The run's folder.
         #[arg(long)]
         weights: PathBuf,
+        /// Another training of the same network, a run or a package, as often as wanted: the mean of all is exported, in equal
+        /// parts.
+        #[arg(long)]
+        mean_with: Vec<PathBuf>,
         /// The package's folder.
         #[arg(long)]
         out: PathBuf,
@@ -283,9 +287,9 @@ fn main() -> anyhow::Result<()> {
             let laid_out = if photographs { LaidOut::Never } else { LaidOut::BySize };
             commands::eval(predictor.as_mut(), &pairs, report.as_deref(), laid_out, !no_controls)
         }
-        Command::Export { weights, out, name, lowering, precision, report } => {
+        Command::Export { weights, mean_with, out, name, lowering, precision, report } => {
             let form = Form { lowering: lowering.into(), precision: precision.into() };
-            commands::export(&weights, &out, &name, form, &report)
+            commands::export(&weights, &mean_with, &out, &name, form, &report)
         }
         Command::View { config, out, count, held_out } => commands::view(&config, &out, count, held_out),
         Command::Inspect { model, pairs, out, count } => {

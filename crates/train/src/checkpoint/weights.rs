@@ -77,6 +77,22 @@ impl Weights {
         safetensors::serialize_to_file(views, Some(remarks), path).map_err(broken)
     }
 
+    /// The mean, in equal parts, of the weights of one network after several trainings; names and extents have to agree.
+    pub fn mean(parts: &[Weights]) -> Result<Self, CheckpointError> {
+        let Some((first, rest)) = parts.split_first() else { return Ok(Self::default()) };
+        let mut mean = first.clone();
+        for (name, weight) in &mut mean.0 {
+            for part in rest {
+                let other = part.get(name).filter(|other| other.shape == weight.shape);
+                let other =
+                    other.ok_or_else(|| CheckpointError::Names { missing: vec![name.clone()], unknown: Vec::new() })?;
+                weight.values.iter_mut().zip(&other.values).for_each(|(sum, value)| *sum += value);
+            }
+            weight.values.iter_mut().for_each(|sum| *sum /= parts.len() as f32);
+        }
+        Ok(mean)
+    }
+
     /// The tensor of a name.
     pub fn get(&self, name: &str) -> Option<&Weight> {
         self.0.get(name)
@@ -131,6 +147,15 @@ mod tests {
         let weights = Weights([("a.weight".to_owned(), weight)].into());
         weights.write(&path, &[("seed", "1".into())]).unwrap();
         assert_eq!(Weights::read(&path).unwrap(), weights);
+    }
+
+    #[test]
+    fn the_mean_of_two_trainings_lies_halfway() {
+        let weights = |values: [f32; 2]| Weights([("a.bias".to_owned(), Weight::new([2], values.to_vec()))].into());
+        let mean = Weights::mean(&[weights([1.0, -2.0]), weights([3.0, 2.0])]).unwrap();
+        assert_eq!(mean, weights([2.0, 0.0]));
+        let other = Weights([("b.bias".to_owned(), Weight::new([2], vec![0.0; 2]))].into());
+        assert!(Weights::mean(&[weights([1.0, 1.0]), other]).is_err());
     }
 
     #[test]

@@ -50,6 +50,15 @@ impl Convolution {
 }
 
 impl Convolution {
+    /// The same less the mean over its outputs.
+    pub fn centred(&self) -> Self {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        Self {
+            weight: Param::from_tensor(weight.clone() - weight.mean_dim(0)),
+            bias: Param::from_tensor(bias.clone() - bias.mean_dim(0)),
+        }
+    }
+
     /// Emits [`Convolution::forward`].
     pub fn emit(&self, graph: &mut Graph, name: &str, x: &Value) -> Value {
         self.emit_scaled(graph, name, x, None)

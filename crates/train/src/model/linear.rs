@@ -36,6 +36,13 @@ pub fn forward<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     kernels::linear(x, layer.weight.val(), layer.bias.as_ref().map(Param::val))
 }
 
+/// The same layer less the mean over its outputs.
+pub fn centred(layer: &Linear) -> Linear {
+    let weight = layer.weight.val();
+    let less_mean = |bias: &Param<Tensor<1>>| Param::from_tensor(bias.val() - bias.val().mean_dim(0));
+    Linear { weight: Param::from_tensor(weight.clone() - weight.mean_dim(1)), bias: layer.bias.as_ref().map(less_mean) }
+}
+
 /// Emits a linear layer over the last axis.
 pub fn emit_linear(layer: &Linear, graph: &mut Graph, name: &str, x: &Value) -> Value {
     let weight = graph.weights(&format!("{name}.weight"), layer.weight.val());

@@ -9,7 +9,7 @@ use burn::store::ModuleRecord;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Trainer};
-use crate::checkpoint;
+use crate::checkpoint::{self, Weights};
 use crate::model::{Config, SmGeo};
 
 /// A run's folder.
@@ -107,6 +107,19 @@ pub fn load_weights(model: SmGeo, config: &Config, path: &Path) -> anyhow::Resul
     let file = if path.is_dir() { path.join("checkpoint/average.bpk") } else { path.to_owned() };
     let record = ModuleRecord::load(&file).with_context(|| format!("reading weights {}", file.display()))?;
     model.try_load_record(record).with_context(|| format!("weights {} do not fit the network", file.display()))
+}
+
+/// The mean, in equal parts, of `model` and of other trainings of the same network, each a package, a record or a run. Networks that
+/// were trained on from the same weights can be averaged, and what each learned amiss averages out (Wortsman et al. 2022, "Model
+/// soups", arXiv 2203.05482).
+pub fn mean(model: SmGeo, config: &Config, others: &[PathBuf]) -> anyhow::Result<SmGeo> {
+    let mut parts = vec![checkpoint::weights_of(&model)];
+    for path in others {
+        parts.push(checkpoint::weights_of(&load_weights(model.clone(), config, path)?));
+    }
+    let (model, report) = checkpoint::load(model, Weights::mean(&parts)?)?;
+    report.complete()?;
+    Ok(model)
 }
 
 /// The revision of the source tree a folder lies in, as git reports it.

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::softmax;
 
-use super::super::linear::emit_linear;
+use super::super::linear::{centred, emit_linear};
 use super::super::smgeo::{LocatorInputs, LocatorOutputs};
 use super::{EDGE_CELLS, EDGE_LOG_MAX, LENGTH_SQUARED_MIN, LocatorTemplate, POOL_SIGMA_CELLS};
 use crate::onnx::{Attribute, Graph, Value};
@@ -38,7 +38,7 @@ impl LocatorTemplate {
         let input = graph.concat(&[&gated, &cosine, &row], 1);
         let planes = (self.head_channels + self.heads + 1) as i64;
         let input = self.emit_planes(graph, inputs, &input, Some(planes));
-        let hidden = self.conv.emit(graph, "locator.conv", &input);
+        let hidden = self.conv.centred().emit(graph, "locator.conv", &input);
         let (heat, bounds) = self.emit_head(graph, &hidden, &asked.clicked);
         let heat = graph.add(&heat, &correlation);
         let share = graph.mean(&attention, 1, false);
@@ -75,7 +75,7 @@ impl LocatorTemplate {
         EmittedAsked {
             template: graph.multiply(&sampled, &shares),
             gate: graph.unit(&gate, 2, LENGTH_SQUARED_MIN as f32),
-            clicked: emit_linear(&self.clicked, graph, "locator.clicked", &pooled),
+            clicked: emit_linear(&centred(&self.clicked), graph, "locator.clicked", &pooled),
             absent: graph.reshape(&absent, &[0, 1, 1]),
         }
     }
@@ -183,13 +183,14 @@ impl LocatorTemplate {
         graph.reshape_to(flat, &shape)
     }
 
-    /// Norm, heat and box of the hidden planes. They stay planes to the end, because runtimes that convolve in another layout
-    /// would otherwise turn all of them over, which takes as long as the convolution.
+    /// Norm, heat and box of the hidden planes, whose mean over the planes has been taken out of what makes them. They stay planes
+    /// to the end, because runtimes that convolve in another layout would otherwise turn all of them over, which takes as long as
+    /// the convolution.
     fn emit_head(&self, graph: &mut Graph, hidden: &Value, clicked: &Value) -> (Value, Value) {
         let [width] = self.norm.weight.dims();
         let clicked = graph.reshape(clicked, &[0, width as i64, 1, 1]);
         let hidden = graph.add(hidden, &clicked);
-        let hidden = self.norm.emit_planes(graph, "locator.norm", &hidden);
+        let hidden = self.norm.emit_centred_planes(graph, "locator.norm", &hidden);
         let hidden = graph.unary("Relu", &hidden);
         let out = self.emit_out(graph, &hidden);
         let heat = graph.slice(&out, &[1], &[0], &[1]);
