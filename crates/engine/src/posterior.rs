@@ -77,10 +77,9 @@ impl Posterior {
         let mut weights = Vec::with_capacity(self.probabilities.len());
         for (row, probabilities) in self.probabilities.chunks_exact(self.width).enumerate() {
             let y = (row as f64 + 0.5) * stride;
-            // The larger of zero and what is not a number is zero.
-            let density = |(column, p): (usize, &f32)| match *p > 0.0 {
-                true => prior((column as f64 + 0.5) * stride, y).max(0.0).min(f64::MAX),
-                false => 0.0,
+            let density = |(column, p): (usize, &f32)| {
+                let density = if *p > 0.0 { prior((column as f64 + 0.5) * stride, y) } else { 0.0 };
+                if density > 0.0 { density.min(f64::MAX) } else { 0.0 }
             };
             weights.extend(probabilities.iter().enumerate().map(density));
         }
