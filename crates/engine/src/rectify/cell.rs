@@ -76,7 +76,7 @@ impl Cell {
         self.depth_min as usize..=self.depth_max.ceil() as usize
     }
 
-    /// Adds what the level `depth` of the frame `full` has to say of each pixel: all where the pixel's depth is the level's,
+    /// Adds what the level `depth` of a frame of this size has to say of each pixel: all where the pixel's depth is the level's,
     /// less the further it is, nothing from one level on and outside of the frame.
     #[inline(always)]
     pub(super) fn add<const BYTES: usize>(
