@@ -69,7 +69,7 @@ pub fn predictor(package: Option<&Path>, weights: Option<&Path>) -> anyhow::Resu
 /// The averaged weights of a run, with their configuration.
 fn trained(run: &Path) -> anyhow::Result<(Config, SmGeo)> {
     let config = Plan::read(&run.join("plan.toml"))?.config()?;
-    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run)?;
+    let model = store::load_weights(SmGeo::new(&config, &Device::default())?, &config, run, &[])?;
     Ok((config, model))
 }
 

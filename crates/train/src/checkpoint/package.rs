@@ -77,9 +77,9 @@ impl Constants {
             return Some(self.get(&format!("{stage}.blocks.{block}.moe.experts.{expert}"))?.clone().transposed());
         }
         match name {
-            "locator.shares" => Some(self.get(name)?.mapped(shape, |share| share.ln())),
-            "locator.scale" => {
-                let shares = self.get("locator.shares")?;
+            "locator.shares" | "locator.fine.shares" => Some(self.get(name)?.mapped(shape, |share| share.ln())),
+            "locator.scale" | "locator.fine.scale" => {
+                let shares = self.get(&name.replace("scale", "shares"))?;
                 Some(Weight::new(shape, vec![shares.values.iter().sum::<f32>().ln()]))
             }
             "locator.gate_scale" => Some(self.get(name)?.mapped(shape, |scale| scale.ln())),
@@ -231,6 +231,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::nano();
         config.moe.experts = 3;
+        config.template.fine_channels = 8;
         let model = exported(&config, precision, folder.path());
         let read = package(folder.path(), &config, &parameters(&model)).unwrap();
         let whole = weights_of(&model);
@@ -250,8 +251,10 @@ mod tests {
 
     /// Of these only differences along the first axis count: shares are logits, and the norm takes the mean out of what the others
     /// make.
-    const DIFFERENCES: [&str; 5] = [
+    const DIFFERENCES: [&str; 7] = [
         "locator.shares",
+        "locator.fine.shares",
+        "locator.fine.conv",
         "locator.conv.weight",
         "locator.conv.bias",
         "locator.clicked.weight",

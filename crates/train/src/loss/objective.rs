@@ -91,6 +91,7 @@ mod tests {
             heat: Tensor::from_data(TensorData::new(heat, [1, 4, 4]), &device),
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 4, 4, 4]), &device),
             attention: Tensor::zeros([1, 4, 4], &device),
+            peak: None,
         }
     }
 

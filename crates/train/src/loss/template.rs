@@ -3,7 +3,7 @@
 //! *Place*: softmax cross-entropy over all cells of the window and the "not in this window" cell. The truth is a point, not a
 //! cell, so it is shared bilinearly among the four cells whose centres surround it: the posterior then interpolates. *Box*: at
 //! these cells, the distance of centres and of logarithms of sizes, and the generalised intersection over union (Rezatofighi
-//! et al. 2019). *Entropy*: the gates' mean entropy is rewarded, with gradient, so that experts stay in use.
+//! et al. 2019). *Peak*: at these cells, the distance of the fine correlation's peak from the clicked point. *Entropy*: the gates' mean entropy is rewarded, with gradient, so that experts stay in use.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -22,13 +22,15 @@ pub struct LossWeights {
     pub edges: f64,
     /// Of 1 - GIoU.
     pub overlap: f64,
+    /// Of the distance of the fine correlation's peak from the clicked point (cells), where there is such a correlation.
+    pub peak: f64,
     /// Of the gates' entropy, which is rewarded.
     pub entropy: f64,
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { place: 1.0, edges: 0.5, overlap: 0.5, entropy: 0.015 }
+        Self { place: 1.0, edges: 0.5, overlap: 0.5, peak: 0.5, entropy: 0.015 }
     }
 }
 
@@ -57,6 +59,9 @@ pub fn template_loss(
     let place = place_loss(maps.heat.clone().reshape([count, height * width]), &cells, &device);
     let bounds = box_loss(maps, clicks, &cells, stride_px, weights, &device);
     let mut total = place.clone() * weights.place + bounds.clone();
+    if let Some(peak) = &maps.peak {
+        total = total + peak_loss(peak, &cells, clicks, stride_px) * weights.peak;
+    }
     if let Some(entropy) = entropy {
         total = total - entropy * weights.entropy;
     }
@@ -98,6 +103,32 @@ fn place_loss(heat: Tensor<2>, cells: &[CellShares], device: &Device) -> Tensor<
     let places = Tensor::<2, Int>::from_data(TensorData::new(places, [count, 4]), device);
     let shares = Tensor::<2>::from_data(TensorData::new(shares, [count, 4]), device);
     (log_softmax(logits, 1).gather(1, places) * shares).sum() * (-1.0 / count as f64)
+}
+
+/// Mean distance of the peak at the cells around each clicked point from it, with or without a box.
+fn peak_loss(peak: &Tensor<4>, cells: &[CellShares], clicks: &[Click], stride_px: usize) -> Tensor<1> {
+    let [count, height, width, _] = peak.dims();
+    let device = peak.device();
+    let (mut rows, mut shares, mut truths) = (Vec::new(), Vec::new(), Vec::new());
+    let answered =
+        clicks.iter().zip(cells).enumerate().filter_map(|(at, (click, cells))| Some((at, click.target?, cells)));
+    for (index, [x, y], around) in answered {
+        for (&cell, &share) in around.cell.iter().zip(&around.share) {
+            let middle = |place: usize| place as f32 + 0.5;
+            rows.push((index * height * width + cell) as i64);
+            shares.push(share);
+            truths.extend([x / stride_px as f32 - middle(cell % width), y / stride_px as f32 - middle(cell / width)]);
+        }
+    }
+    let length = rows.len();
+    if length == 0 {
+        return Tensor::zeros([1], &device);
+    }
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [length]), &device);
+    let shares = Tensor::<2>::from_data(TensorData::new(shares, [length, 1]), &device);
+    let truths = Tensor::<2>::from_data(TensorData::new(truths, [length, 2]), &device);
+    let found = peak.clone().reshape([count * height * width, 2]).select(0, rows);
+    ((found - truths).abs() * shares).sum() * (4.0 / length as f64)
 }
 
 fn box_loss(
@@ -209,6 +240,7 @@ mod tests {
             heat: Tensor::from_data(TensorData::new(heat, [1, 4, 4]), &device),
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 4, 4, 4]), &device),
             attention: Tensor::zeros([1, 4, 4], &device),
+            peak: None,
         };
         let click =
             |target| Click { query: 0, at: [128.0; 2], target, box_xyxy: Some([8.0, 16.0, 40.0, 32.0]), object: None };

@@ -95,6 +95,9 @@ pub struct TemplateConfig {
     pub head_channels: usize,
     /// Hidden channels of the convolution head.
     pub head_hidden: usize,
+    /// Channels of the stride-8 vectors that a second template of 3 x 3 is correlated in; 0 for none.
+    #[serde(default)]
+    pub fine_channels: usize,
 }
 
 /// The network's configuration.
@@ -208,6 +211,7 @@ impl Config {
                 gate_channels: 8,
                 head_channels: 32,
                 head_hidden: 32,
+                fine_channels: 0,
             },
         }
     }
@@ -240,7 +244,7 @@ impl Config {
     /// Channels C of the features that leave the encoder.
     pub fn channels(&self) -> usize {
         match self.fusion {
-            Fusion::Template => self.template.channels,
+            Fusion::Template => self.template.channels + 4 * self.template.fine_channels,
             Fusion::Paper | Fusion::Softmax | Fusion::None => self.width(3),
         }
     }

@@ -8,7 +8,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::block::EmittedPlace;
 use super::token_order::TokenOrder;
-use super::{Config, Fusion, Norm, Pass, PatchEmbed, PatchMerge, Pyramid, Stage, View, ViewPair, kernels, patch_embed};
+use super::{
+    Config, Finer, Fusion, Norm, Pass, PatchEmbed, PatchMerge, Pyramid, Stage, View, ViewPair, kernels, patch_embed,
+};
 use crate::onnx::{Dimension, Element, GmoeLowering, Graph};
 
 /// The encoder.
@@ -24,6 +26,8 @@ pub struct Encoder {
     pub norm: Option<Norm>,
     /// In place of `norm`, where features are stage 2 and stage 3 joined.
     pub pyramid: Option<Pyramid>,
+    /// Beside the pyramid, where the locator correlates at stride 8 too.
+    pub finer: Option<Finer>,
 }
 
 /// What the encoder gives.
@@ -47,6 +51,7 @@ impl Encoder {
             merges: (0..3).map(|stage| PatchMerge::new(config.width(stage), device)).collect(),
             norm: (config.final_norm && !template).then(|| Norm::new(config.width(3), device)),
             pyramid: template.then(|| Pyramid::new(config, device)),
+            finer: (template && config.template.fine_channels > 0).then(|| Finer::new(config, device)),
         }
     }
 
@@ -68,11 +73,14 @@ impl Encoder {
         };
         pass.record(|| format!("{prefix}.patch_embed"), &x);
         let mut entropies = Vec::new();
-        let mut fine = None;
+        let (mut finest, mut fine) = (None, None);
         for (index, stage) in self.stages.iter().enumerate() {
             let name = format!("{prefix}.stage{index}");
             x = stage.forward(x, view, order, &name, pass, &mut entropies);
             pass.record(|| format!("{name}.out"), &x);
+            if index == 1 && self.finer.is_some() {
+                finest = Some(x.clone());
+            }
             if index == 2 && self.pyramid.is_some() {
                 fine = Some((x.clone(), order));
             }
@@ -84,6 +92,9 @@ impl Encoder {
         }
         if let (Some(pyramid), Some((map, map_order))) = (&self.pyramid, fine) {
             (x, order) = (pyramid.forward(map, x), map_order);
+        }
+        if let (Some(finer), Some(stage1)) = (&self.finer, finest) {
+            x = finer.forward(stage1, x);
         }
         if let Some(norm) = &self.norm {
             x = norm.forward(x);
@@ -115,10 +126,13 @@ impl Encoder {
         let tokens = self.patch_embed.emit(&mut graph, &image, &view, [edge_px, edge_px]);
         let places = graph.vector(&order.z_order_sources());
         let mut x = graph.gather(&tokens, &places, 1);
-        let mut fine = None;
+        let (mut finest, mut fine) = (None, None);
         for (index, stage) in self.stages.iter().enumerate() {
             let place = EmittedPlace { pool: &stage.experts, view: &view, order, lowering };
             x = stage.emit(&mut graph, &format!("stages.{index}"), &x, &place);
+            if index == 1 && self.finer.is_some() {
+                finest = Some(x.clone());
+            }
             if index == 2 && self.pyramid.is_some() {
                 fine = Some((x.clone(), order));
             }
@@ -129,6 +143,9 @@ impl Encoder {
         }
         if let (Some(pyramid), Some((map, map_order))) = (&self.pyramid, fine) {
             (x, order) = (pyramid.emit(&mut graph, "pyramid", &map, &x, map_order.tokens()), map_order);
+        }
+        if let (Some(finer), Some(stage1)) = (&self.finer, finest) {
+            x = finer.emit(&mut graph, "finer", &stage1, &x, order.tokens());
         }
         if let Some(norm) = &self.norm {
             x = norm.emit(&mut graph, "norm", &x);
@@ -144,9 +161,10 @@ impl Encoder {
 
     /// Channels of the features.
     pub fn channels(&self) -> usize {
-        match &self.pyramid {
+        let map = match &self.pyramid {
             Some(pyramid) => pyramid.norm.weight.dims()[0],
             None => self.merges[2].reduction.weight.dims()[1],
-        }
+        };
+        map + self.finer.as_ref().map_or(0, |finer| finer.above.weight.dims()[1])
     }
 }

@@ -98,7 +98,12 @@ impl LocatorPaper {
         pass.record(|| "fusion.fused".into(), &fused);
         let (heat, bounds) = self.head.forward(fused.permute([0, 3, 1, 2]), pass);
         let [k, _, height, width] = heat.dims();
-        LocatorMaps { heat: heat.reshape([k, height, width]), bounds: bounds.permute([0, 2, 3, 1]), attention }
+        LocatorMaps {
+            heat: heat.reshape([k, height, width]),
+            bounds: bounds.permute([0, 2, 3, 1]),
+            attention,
+            peak: None,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The template carries the layout of the neighbourhood, which is what learns on a small budget; beside it a few gate
 //! heads compare the click-weighted query with every cell, and a small convolution head reads heat and box from the
-//! gated map, the cosines and the correlation. Whatever touches the reference alone comes first, once per window.
+//! gated map, the cosines and the correlation. A second correlation at half the stride, where there is one, says where in
+//! its cell the object stands. Whatever touches the reference alone comes first, once per window.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::Linear;
@@ -15,6 +16,10 @@ use super::linear;
 use super::{Config, Convolution, LocatorMaps, Norm};
 
 mod emit;
+mod emit_fine;
+mod fine;
+
+pub use fine::Fine;
 
 /// The template locator.
 #[derive(Module, Debug)]
@@ -45,6 +50,8 @@ pub struct LocatorTemplate {
     pub absent1: Linear,
     /// Hidden to the logit of "not in this window".
     pub absent2: Linear,
+    /// The second correlation, at half the stride.
+    pub fine: Option<Fine>,
     /// Template cells along an edge.
     pub cells: usize,
     /// Distance of template cells, in feature cells.
@@ -72,6 +79,8 @@ const EDGE_CELLS: f64 = 1.5;
 
 /// What depends on the reference alone; channels first, `[R, channels, H * W]`.
 struct Map {
+    /// Planes of twice the height and width.
+    fine: Option<Tensor<3>>,
     projected: Tensor<3>,
     gate: Tensor<3>,
     head: Tensor<3>,
@@ -79,6 +88,7 @@ struct Map {
 
 /// What depends on the query alone.
 struct Asked {
+    fine: Option<Tensor<3>>,
     template: Tensor<3>,
     gate: Tensor<3>,
     clicked: Tensor<2>,
@@ -108,6 +118,7 @@ impl LocatorTemplate {
             out: linear::near_constant(hidden, 5, 0.02, 0.0, device),
             absent1: linear::linear(channels, hidden, true, device),
             absent2: linear::near_constant(hidden, 1, 0.02, 0.0, device),
+            fine: (knobs.fine_channels > 0).then(|| Fine::new(config, device)),
             cells: knobs.cells,
             spacing: knobs.spacing_cells,
             stride_px: config.stride_px(),
@@ -144,21 +155,32 @@ impl LocatorTemplate {
         joined(parts, places, &device)
     }
 
+    /// Splits features `[.., C + 4F]` into those of the first correlation and those of the second.
+    fn split(&self, features: Tensor<4>) -> (Tensor<4>, Option<Tensor<4>>) {
+        let [.., all] = features.dims();
+        let [channels, _] = self.template.weight.dims();
+        let fine = self.fine.as_ref().map(|_| features.clone().narrow(3, channels, all - channels));
+        (features.narrow(3, 0, channels), fine)
+    }
+
     fn asked(&self, query: Tensor<4>, click: Tensor<2>) -> Asked {
+        let (query, fine) = self.split(query);
+        let fine = self.fine.as_ref().zip(fine).map(|(own, cells)| own.template(cells, click.clone()));
         let [k, edge, _, channels] = query.dims();
         let device = query.device();
         let cells = query.reshape([k, edge * edge, channels]);
         let at = click / self.stride_px as f64 - 0.5;
         let (x, y) = (at.clone().narrow(1, 0, 1), at.narrow(1, 1, 1));
         let grid = Tensor::<1, Int>::arange(0..edge as i64, &device).float();
-        let pool = click_weights(x.clone(), y.clone(), grid.clone());
+        let pool = click_weights(x.clone(), y.clone(), grid);
         let pooled = pool.matmul(cells.clone()).reshape([k, channels]);
-        let sampler = self.sampler(x, y, grid);
+        let sampler = self.sampler(x, y, edge);
         let projected = linear::forward(&self.template, cells);
         let shares = softmax(self.shares.val(), 0).reshape([1, self.cells * self.cells, 1]);
         let template = unit(sampler.matmul(projected), 2) * shares;
         let gate = linear::forward(&self.gate, pooled.clone()).reshape([k, self.heads, self.gate_channels]);
         Asked {
+            fine,
             template,
             gate: unit(gate, 2),
             clicked: linear::forward(&self.clicked, pooled.clone()),
@@ -167,18 +189,11 @@ impl LocatorTemplate {
     }
 
     /// Bilinear weights `[K, cells^2, F * F]` of the template's places; places beyond the query take nothing.
-    fn sampler(&self, x: Tensor<2>, y: Tensor<2>, grid: Tensor<1>) -> Tensor<3> {
+    fn sampler(&self, x: Tensor<2>, y: Tensor<2>, edge: usize) -> Tensor<3> {
         let [k, _] = x.dims();
-        let [edge] = grid.dims();
-        let cells = self.cells;
-        let offsets = Tensor::<1>::from_data(TensorData::new(self.offsets(), [cells]), &grid.device());
-        let hat = |centre: Tensor<2>| {
-            let places = (centre + offsets.clone().unsqueeze::<2>()).reshape([k, cells, 1]);
-            let distance = (grid.clone().reshape([1, 1, edge]) - places).abs();
-            relu(distance.neg() + 1.0)
-        };
-        let rows = hat(y).reshape([k, cells, 1, edge, 1]);
-        let columns = hat(x).reshape([k, 1, cells, 1, edge]);
+        let (cells, offsets) = (self.cells, self.offsets());
+        let rows = hats(y, &offsets, edge).reshape([k, cells, 1, edge, 1]);
+        let columns = hats(x, &offsets, edge).reshape([k, 1, cells, 1, edge]);
         (rows * columns).reshape([k, cells * cells, edge * edge])
     }
 
@@ -189,6 +204,7 @@ impl LocatorTemplate {
     }
 
     fn map(&self, reference: Tensor<4>) -> Map {
+        let (reference, fine) = self.split(reference);
         let [r, height, width, channels] = reference.dims();
         let flat = reference.reshape([r, height * width, channels]);
         let all = linear::forward(&self.map, flat).swap_dims(1, 2);
@@ -196,6 +212,7 @@ impl LocatorTemplate {
         let gate = all.clone().narrow(1, self.projection, gates);
         let gate = unit(gate.reshape([r * self.heads, self.gate_channels, height * width]), 1);
         Map {
+            fine: self.fine.as_ref().zip(fine).map(|(own, cells)| own.reference(cells)),
             projected: unit(all.clone().narrow(1, 0, self.projection), 1),
             gate: gate.reshape([r, gates, height * width]),
             head: all.narrow(1, self.projection + gates, self.head_channels),
@@ -206,7 +223,7 @@ impl LocatorTemplate {
     fn match_one(&self, asked: Asked, map: Map, [height, width]: [usize; 2]) -> LocatorMaps {
         let [k, ..] = asked.template.dims();
         let (heads, cells) = (self.heads, height * width);
-        let correlation = self.correlate(asked.template, map.projected, [height, width]);
+        let correlation = correlate(asked.template, map.projected, self.cells, [height, width]);
         let gates = map.gate.reshape([heads, self.gate_channels, cells]);
         let cosine = asked.gate.swap_dims(0, 1).matmul(gates).swap_dims(0, 1);
         let scale = self.gate_scale.val().exp().reshape([1, heads, 1]);
@@ -217,31 +234,32 @@ impl LocatorTemplate {
         let input = Tensor::cat(vec![gated.reshape([k, self.head_channels, cells]), cosine, correlation.clone()], 1);
         let [_, inputs, _] = input.dims();
         let hidden = self.conv.forward_narrow(input.reshape([k, inputs, height, width]));
-        let hidden = hidden + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
+        let mut hidden = hidden + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
+        let mut middle = Tensor::zeros([1, 1, 1, 2], &hidden.device()) + 0.5;
+        let mut peak = None;
+        if let (Some(fine), Some(template), Some(map)) = (&self.fine, asked.fine, map.fine) {
+            let seen = fine.see(template, map, [height, width]);
+            hidden = hidden + seen.hidden;
+            middle = middle + seen.offset.clone();
+            peak = Some(seen.offset);
+        }
         let out = linear::forward(&self.out, relu(self.norm.forward(hidden)));
         let heat = out.clone().narrow(3, 0, 1).reshape([k, height, width]);
-        let centre = out.clone().narrow(3, 1, 2) + 0.5;
+        let centre = out.clone().narrow(3, 1, 2) + middle;
         let edges = out.narrow(3, 3, 2).clamp(-EDGE_LOG_MAX, EDGE_LOG_MAX).exp() * EDGE_CELLS;
         LocatorMaps {
             heat: heat + correlation.reshape([k, height, width]) - asked.absent.unsqueeze_dim::<3>(2),
             bounds: Tensor::cat(vec![centre, edges], 3),
             attention: attention.mean_dim(1).reshape([k, height, width]),
+            peak,
         }
-    }
-
-    /// Correlates templates `[K, cells^2, P]` with one map `[1, P, H * W]`, zero beyond its border; gives `[1, K, H, W]`.
-    fn correlate(&self, template: Tensor<3>, map: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<4> {
-        let [k, _, projection] = template.dims();
-        let filters = template.swap_dims(1, 2).reshape([k, projection, self.cells, self.cells]);
-        let pad = self.cells / 2;
-        let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
-        conv2d(map.reshape([1, projection, height, width]), filters, None, options)
     }
 }
 
 impl Asked {
     fn clone_all(&self) -> Self {
         Self {
+            fine: self.fine.clone(),
             template: self.template.clone(),
             gate: self.gate.clone(),
             clicked: self.clicked.clone(),
@@ -251,6 +269,7 @@ impl Asked {
 
     fn select(&self, rows: &Tensor<1, Int>) -> Self {
         Self {
+            fine: self.fine.clone().map(|fine| fine.select(0, rows.clone())),
             template: self.template.clone().select(0, rows.clone()),
             gate: self.gate.clone().select(0, rows.clone()),
             clicked: self.clicked.clone().select(0, rows.clone()),
@@ -262,11 +281,31 @@ impl Asked {
 impl Map {
     fn one(&self, index: usize) -> Self {
         Self {
+            fine: self.fine.clone().map(|fine| fine.narrow(0, index, 1)),
             projected: self.projected.clone().narrow(0, index, 1),
             gate: self.gate.clone().narrow(0, index, 1),
             head: self.head.clone().narrow(0, index, 1),
         }
     }
+}
+
+/// Correlates templates `[K, cells^2, P]` with one map `[1, P, H * W]`, zero beyond its border; gives `[1, K, H, W]`.
+fn correlate(template: Tensor<3>, map: Tensor<3>, cells: usize, [height, width]: [usize; 2]) -> Tensor<4> {
+    let [k, _, projection] = template.dims();
+    let filters = template.swap_dims(1, 2).reshape([k, projection, cells, cells]);
+    let pad = cells / 2;
+    let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
+    conv2d(map.reshape([1, projection, height, width]), filters, None, options)
+}
+
+/// Linear interpolation weights `[K, places, edge]` of places at `offsets` from `centre` `[K, 1]`, all in cells.
+fn hats(centre: Tensor<2>, offsets: &[f32], edge: usize) -> Tensor<3> {
+    let device = centre.device();
+    let ([k, _], count) = (centre.dims(), offsets.len());
+    let offsets = Tensor::<1>::from_data(TensorData::new(offsets.to_vec(), [count]), &device);
+    let grid = Tensor::<1, Int>::arange(0..edge as i64, &device).float();
+    let places = (centre + offsets.unsqueeze::<2>()).reshape([k, count, 1]);
+    relu((grid.reshape([1, 1, edge]) - places).abs().neg() + 1.0)
 }
 
 /// Weights `[K, 1, F * F]` that fall off from the click as a Gaussian and sum to 1.
@@ -290,17 +329,19 @@ fn joined(mut parts: Vec<LocatorMaps>, places: Vec<i64>, device: &Device) -> Loc
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let (mut heat, mut bounds, mut attention) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut heat, mut bounds, mut attention, mut peak) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for part in parts {
         heat.push(part.heat);
         bounds.push(part.bounds);
         attention.push(part.attention);
+        peak.extend(part.peak);
     }
     let count = places.len();
     let rows = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
     LocatorMaps {
         heat: Tensor::cat(heat, 0).select(0, rows.clone()),
         bounds: Tensor::cat(bounds, 0).select(0, rows.clone()),
-        attention: Tensor::cat(attention, 0).select(0, rows),
+        attention: Tensor::cat(attention, 0).select(0, rows.clone()),
+        peak: (!peak.is_empty()).then(|| Tensor::cat(peak, 0).select(0, rows)),
     }
 }

@@ -34,6 +34,8 @@ pub struct LocatorMaps {
     pub bounds: Tensor<4>,
     /// `[K, H, W]`, 0 to 1: how much the gate lets through.
     pub attention: Tensor<3>,
+    /// `[K, H, W, 2]`: x, y in cells from the cell's middle to the clicked point, by the fine correlation alone.
+    pub peak: Option<Tensor<4>>,
 }
 
 impl SmGeo {

@@ -70,6 +70,8 @@ pub struct Training {
     pub evaluate_batches: usize,
     /// What the weights start from: an engine package, a run's folder (its averaged weights), or a `.bpk` record.
     pub start_from: Option<PathBuf>,
+    /// First parts of names of parameters that a package to start from lacks, and that start at random: `locator.fine`.
+    pub start_fresh: Vec<String>,
 }
 
 impl Default for Training {
@@ -90,6 +92,7 @@ impl Default for Training {
             evaluate_every: 100,
             evaluate_batches: 3,
             start_from: None,
+            start_fresh: Vec::new(),
         }
     }
 }

@@ -34,8 +34,9 @@ pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
     } else {
         if let Some(path) = &plan.training.start_from {
             let config = trainer.config().clone();
-            trainer.model = store::load_weights(trainer.model, &config, path)?;
-            trainer.average = store::load_weights(trainer.average, &config, path)?;
+            let fresh = &plan.training.start_fresh;
+            trainer.model = store::load_weights(trainer.model, &config, path, fresh)?;
+            trainer.average = store::load_weights(trainer.average, &config, path, fresh)?;
         }
         let (data_sha256, revision) = (data.hash()?, store::revision());
         store.begin(plan, &Provenance { data_sha256, revision, seed: plan.training.seed })?;

@@ -95,12 +95,16 @@ impl Store {
 }
 
 /// Loads weights into a network of `config`: from an engine package, a `.bpk` record, or a run's folder, whose averaged
-/// weights are taken.
-pub fn load_weights(model: SmGeo, config: &Config, path: &Path) -> anyhow::Result<SmGeo> {
+/// weights are taken. Of a package, parameters whose names begin with one of `fresh` are not read and keep their values.
+pub fn load_weights(model: SmGeo, config: &Config, path: &Path, fresh: &[String]) -> anyhow::Result<SmGeo> {
     if path.join("package.toml").exists() {
         let reading = || format!("reading the weights of package {}", path.display());
-        let weights = checkpoint::package(path, config, &checkpoint::parameters(&model)).with_context(reading)?;
-        let (model, report) = checkpoint::load(model, weights).with_context(reading)?;
+        let is_fresh = |name: &str| fresh.iter().any(|start| name.starts_with(start));
+        let mut wanted = checkpoint::parameters(&model);
+        wanted.retain(|parameter| !is_fresh(&parameter.name));
+        let weights = checkpoint::package(path, config, &wanted).with_context(reading)?;
+        let (model, mut report) = checkpoint::load(model, weights).with_context(reading)?;
+        report.missing.retain(|name| !is_fresh(name));
         report.complete().with_context(reading)?;
         return Ok(model);
     }
@@ -115,7 +119,7 @@ pub fn load_weights(model: SmGeo, config: &Config, path: &Path) -> anyhow::Resul
 pub fn mean(model: SmGeo, config: &Config, others: &[PathBuf]) -> anyhow::Result<SmGeo> {
     let mut parts = vec![checkpoint::weights_of(&model)];
     for path in others {
-        parts.push(checkpoint::weights_of(&load_weights(model.clone(), config, path)?));
+        parts.push(checkpoint::weights_of(&load_weights(model.clone(), config, path, &[])?));
     }
     let (model, report) = checkpoint::load(model, Weights::mean(&parts)?)?;
     report.complete()?;

@@ -6,7 +6,7 @@ use rten::{Model, NodeId, Value, ValueOrView};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 use smgeo_train::export::graphs;
-use smgeo_train::model::{Config, Fusion, MoeConfig, Pass, SmGeo, View};
+use smgeo_train::model::{Config, Fusion, MoeConfig, Pass, SmGeo, TemplateConfig, View};
 use smgeo_train::onnx::{self, GmoeLowering};
 
 use crate::formula;
@@ -17,13 +17,14 @@ fn network(config: &Config) -> SmGeo {
     let device = Device::flex();
     formula::fill(SmGeo::new(config, &device).unwrap(), |name| match name {
         // The formula's ranges for these names would saturate what they feed.
-        "locator.scale" => "locator.scale.log".into(),
+        "locator.scale" | "locator.fine.scale" => "locator.scale.log".into(),
         name => name.to_owned(),
     })
 }
 
 fn configs() -> Vec<Config> {
     let nano = Config { embed: 16, heads: [1, 1, 2, 4], ..Config::nano() };
+    let fine = TemplateConfig { fine_channels: 8, ..nano.template.clone() };
     vec![
         Config { fusion: Fusion::Paper, head_channels: 16, ..nano.clone() },
         Config {
@@ -34,7 +35,8 @@ fn configs() -> Vec<Config> {
             moe: MoeConfig { cells: [1; 4], ..nano.moe.clone() },
             ..nano.clone()
         },
-        nano,
+        nano.clone(),
+        Config { template: fine, ..nano },
     ]
 }
 

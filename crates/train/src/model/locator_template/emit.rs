@@ -18,14 +18,19 @@ struct EmittedAsked {
 impl LocatorTemplate {
     /// Emits [`LocatorTemplate::forward`] between the values of [`super::Locator::emit`].
     pub fn emit(&self, graph: &mut Graph, inputs: &LocatorInputs, edge: usize) -> LocatorOutputs {
-        let asked = self.emit_asked(graph, inputs, edge);
-        let all = emit_linear(&self.map, graph, "locator.map", &inputs.reference);
+        let own = self.emit_own(graph, inputs);
+        let asked = self.emit_asked(graph, &own, edge);
+        let all = emit_linear(&self.map, graph, "locator.map", &own.reference);
         let all = graph.transpose(&all, &[0, 3, 1, 2]);
         let gates = self.heads * self.gate_channels;
         let (first, second) = (self.projection as i64, (self.projection + gates) as i64);
         let end = second + self.head_channels as i64;
         let projected = graph.slice(&all, &[1], &[0], &[first]);
-        let correlation = self.emit_correlation(graph, inputs, &asked.template, &projected);
+        let projected = graph.unit(&projected, 1, LENGTH_SQUARED_MIN as f32);
+        let flat = graph.reshape(&projected, &[0, self.projection as i64, -1]);
+        let correlation = emit_correlation(graph, inputs, &asked.template, &flat, self.cells, 1);
+        let planes = graph.vector(&[1]);
+        let correlation = graph.node("Squeeze", &[&correlation, &planes], Vec::new());
         let gate_map = graph.slice(&all, &[1], &[first], &[second]);
         let cosine = self.emit_cosine(graph, inputs, &asked.gate, &gate_map);
         let attention = self.emit_attention(graph, &cosine);
@@ -37,15 +42,38 @@ impl LocatorTemplate {
         let row = graph.reshape(&correlation, &[0, 1, -1]);
         let input = graph.concat(&[&gated, &cosine, &row], 1);
         let planes = (self.head_channels + self.heads + 1) as i64;
-        let input = self.emit_planes(graph, inputs, &input, Some(planes));
+        let input = emit_planes(graph, inputs, &input, Some(planes), 1);
         let hidden = self.conv.centred().emit(graph, "locator.conv", &input);
-        let (heat, bounds) = self.emit_head(graph, &hidden, &asked.clicked);
+        let clicked = graph.reshape(&asked.clicked, &[0, self.norm.weight.dims()[0] as i64, 1, 1]);
+        let mut hidden = graph.add(&hidden, &clicked);
+        let mut middle = graph.number(0.5);
+        if let Some(fine) = &self.fine {
+            let seen = fine.emit(graph, inputs, edge);
+            hidden = graph.add(&hidden, &seen.hidden);
+            middle = graph.add(&seen.offset, &middle);
+        }
+        let (heat, bounds) = self.emit_head(graph, &hidden, &middle);
         let heat = graph.add(&heat, &correlation);
         let share = graph.mean(&attention, 1, false);
         LocatorOutputs {
             heat: graph.subtract(&heat, &asked.absent),
             bounds,
-            attention: self.emit_planes(graph, inputs, &share, None),
+            attention: emit_planes(graph, inputs, &share, None, 1),
+        }
+    }
+
+    /// The inputs as the first correlation sees them: without the channels of the second.
+    fn emit_own(&self, graph: &mut Graph, inputs: &LocatorInputs) -> LocatorInputs {
+        let channels = self.template.weight.dims()[0] as i64;
+        let mut own = |features: &Value| match &self.fine {
+            Some(_) => graph.slice(features, &[3], &[0], &[channels]),
+            None => features.clone(),
+        };
+        LocatorInputs {
+            query: own(&inputs.query),
+            reference: own(&inputs.reference),
+            click: inputs.click.clone(),
+            window: inputs.window.clone(),
         }
     }
 
@@ -60,7 +88,7 @@ impl LocatorTemplate {
         let pool = self.emit_click_weights(graph, &x, &y, edge);
         let pooled = graph.matmul(&pool, &cells);
         let pooled = graph.reshape(&pooled, &[0, channels]);
-        let sampler = self.emit_sampler(graph, &x, &y, edge);
+        let sampler = emit_sampler(graph, &x, &y, edge, &self.offsets());
         let projected = emit_linear(&self.template, graph, "locator.template", &cells);
         let sampled = graph.matmul(&sampler, &projected);
         let sampled = graph.unit(&sampled, 2, LENGTH_SQUARED_MIN as f32);
@@ -96,56 +124,6 @@ impl LocatorTemplate {
         graph.reshape(&product, &[0, 1, (edge * edge) as i64])
     }
 
-    fn emit_sampler(&self, graph: &mut Graph, x: &Value, y: &Value, edge: usize) -> Value {
-        let cells = self.cells as i64;
-        let grid: Vec<f32> = (0..edge).map(|cell| cell as f32).collect();
-        let grid = graph.floats("grid", &[1, 1, edge], &grid);
-        let offsets = graph.floats("offsets", &[1, self.cells], &self.offsets());
-        let one = graph.number(1.0);
-        let mut hat = |centre: &Value, dims: &[i64]| {
-            let places = graph.add(centre, &offsets);
-            let places = graph.reshape(&places, &[0, cells, 1]);
-            let distance = graph.subtract(&grid, &places);
-            let distance = graph.unary("Abs", &distance);
-            let weight = graph.subtract(&one, &distance);
-            let weight = graph.unary("Relu", &weight);
-            graph.reshape(&weight, dims)
-        };
-        let edge = edge as i64;
-        let (rows, columns) = (hat(y, &[-1, cells, 1, edge, 1]), hat(x, &[-1, 1, cells, 1, edge]));
-        let product = graph.multiply(&rows, &columns);
-        graph.reshape(&product, &[-1, cells * cells, edge * edge])
-    }
-
-    /// One product with the flat map, then one shifted copy a template cell, summed; gives `[K, H, W]`.
-    fn emit_correlation(
-        &self,
-        graph: &mut Graph,
-        inputs: &LocatorInputs,
-        template: &Value,
-        projected: &Value,
-    ) -> Value {
-        let projected = graph.unit(projected, 1, LENGTH_SQUARED_MIN as f32);
-        let flat = graph.reshape(&projected, &[0, self.projection as i64, -1]);
-        let flat = graph.gather(&flat, &inputs.window, 0);
-        let product = graph.matmul(template, &flat);
-        let cells = self.cells as i64;
-        let planes = self.emit_planes(graph, inputs, &product, Some(cells * cells));
-        let pad = cells / 2;
-        let pads = graph.vector(&[0, 0, pad, pad, 0, 0, pad, pad]);
-        let padded = graph.node("Pad", &[&planes, &pads], Vec::new());
-        let shifted: Vec<Value> = (0..cells * cells)
-            .map(|cell| {
-                let (row, column) = (cell / cells, cell % cells);
-                let end = |start: i64| if start == cells - 1 { i64::MAX } else { start + 1 - cells };
-                graph.slice(&padded, &[1, 2, 3], &[cell, row, column], &[cell + 1, end(row), end(column)])
-            })
-            .collect();
-        let sum = graph.node("Sum", &shifted.iter().collect::<Vec<_>>(), Vec::new());
-        let axis = graph.vector(&[1]);
-        graph.node("Squeeze", &[&sum, &axis], Vec::new())
-    }
-
     /// `[K, heads, gate channels]` against the map; gives `[K, heads, 1, H * W]`.
     fn emit_cosine(&self, graph: &mut Graph, inputs: &LocatorInputs, gate: &Value, map: &Value) -> Value {
         let (heads, width) = (self.heads as i64, self.gate_channels as i64);
@@ -171,34 +149,18 @@ impl LocatorTemplate {
         graph.gather(&planes, &inputs.window, 0)
     }
 
-    /// Gives flat maps their rows and columns back: `[K, planes, H, W]`, or `[K, H, W]` without planes.
-    fn emit_planes(&self, graph: &mut Graph, inputs: &LocatorInputs, flat: &Value, planes: Option<i64>) -> Value {
-        let shape = graph.unary("Shape", &inputs.reference);
-        let extent = graph.slice(&shape, &[0], &[1], &[3]);
-        let front = match planes {
-            Some(planes) => graph.vector(&[0, planes]),
-            None => graph.vector(&[0]),
-        };
-        let shape = graph.concat(&[&front, &extent], 0);
-        graph.reshape_to(flat, &shape)
-    }
-
     /// Norm, heat and box of the hidden planes, whose mean over the planes has been taken out of what makes them. They stay planes
     /// to the end, because runtimes that convolve in another layout would otherwise turn all of them over, which takes as long as
     /// the convolution.
-    fn emit_head(&self, graph: &mut Graph, hidden: &Value, clicked: &Value) -> (Value, Value) {
-        let [width] = self.norm.weight.dims();
-        let clicked = graph.reshape(clicked, &[0, width as i64, 1, 1]);
-        let hidden = graph.add(hidden, &clicked);
-        let hidden = self.norm.emit_centred_planes(graph, "locator.norm", &hidden);
+    fn emit_head(&self, graph: &mut Graph, hidden: &Value, middle: &Value) -> (Value, Value) {
+        let hidden = self.norm.emit_centred_planes(graph, "locator.norm", hidden);
         let hidden = graph.unary("Relu", &hidden);
         let out = self.emit_out(graph, &hidden);
         let heat = graph.slice(&out, &[1], &[0], &[1]);
         let planes = graph.vector(&[1]);
         let heat = graph.node("Squeeze", &[&heat, &planes], Vec::new());
         let centre = graph.slice(&out, &[1], &[1], &[3]);
-        let half = graph.number(0.5);
-        let centre = graph.add(&centre, &half);
+        let centre = graph.add(&centre, middle);
         let edges = graph.slice(&out, &[1], &[3], &[5]);
         let (low, high) = (graph.number(-EDGE_LOG_MAX as f32), graph.number(EDGE_LOG_MAX as f32));
         let edges = graph.node("Clip", &[&edges, &low, &high], Vec::new());
@@ -219,4 +181,76 @@ impl LocatorTemplate {
         let attributes = vec![Attribute::Ints("pads", vec![0; 4]), Attribute::Ints("kernel_shape", vec![1; 2])];
         graph.node("Conv", &inputs, attributes)
     }
+}
+
+/// Bilinear weights `[K, places^2, edge^2]` of places at `offsets` from (x, y), each `[K, 1]`, all in cells.
+pub(super) fn emit_sampler(graph: &mut Graph, x: &Value, y: &Value, edge: usize, offsets: &[f32]) -> Value {
+    let places = offsets.len() as i64;
+    let grid: Vec<f32> = (0..edge).map(|cell| cell as f32).collect();
+    let grid = graph.floats("grid", &[1, 1, edge], &grid);
+    let offsets = graph.floats("offsets", &[1, offsets.len()], offsets);
+    let one = graph.number(1.0);
+    let mut hat = |centre: &Value, dims: &[i64]| {
+        let at = graph.add(centre, &offsets);
+        let at = graph.reshape(&at, &[0, places, 1]);
+        let distance = graph.subtract(&grid, &at);
+        let distance = graph.unary("Abs", &distance);
+        let weight = graph.subtract(&one, &distance);
+        let weight = graph.unary("Relu", &weight);
+        graph.reshape(&weight, dims)
+    };
+    let edge = edge as i64;
+    let (rows, columns) = (hat(y, &[-1, places, 1, edge, 1]), hat(x, &[-1, 1, places, 1, edge]));
+    let product = graph.multiply(&rows, &columns);
+    graph.reshape(&product, &[-1, places * places, edge * edge])
+}
+
+/// Templates `[K, cells^2, P]` against flat maps `[R, P, H * W]` of `finer` times the rows and columns of the reference: one
+/// product, then one shifted copy a template cell, summed; gives `[K, 1, H, W]`.
+pub(super) fn emit_correlation(
+    graph: &mut Graph,
+    inputs: &LocatorInputs,
+    template: &Value,
+    flat: &Value,
+    cells: usize,
+    finer: i64,
+) -> Value {
+    let flat = graph.gather(flat, &inputs.window, 0);
+    let product = graph.matmul(template, &flat);
+    let cells = cells as i64;
+    let planes = emit_planes(graph, inputs, &product, Some(cells * cells), finer);
+    let pad = cells / 2;
+    let pads = graph.vector(&[0, 0, pad, pad, 0, 0, pad, pad]);
+    let padded = graph.node("Pad", &[&planes, &pads], Vec::new());
+    let shifted: Vec<Value> = (0..cells * cells)
+        .map(|cell| {
+            let (row, column) = (cell / cells, cell % cells);
+            let end = |start: i64| if start == cells - 1 { i64::MAX } else { start + 1 - cells };
+            graph.slice(&padded, &[1, 2, 3], &[cell, row, column], &[cell + 1, end(row), end(column)])
+        })
+        .collect();
+    graph.node("Sum", &shifted.iter().collect::<Vec<_>>(), Vec::new())
+}
+
+/// Gives flat maps of `finer` times the rows and columns of the reference their shape back: `[K, planes, H, W]`, or `[K, H, W]`
+/// without planes.
+pub(super) fn emit_planes(
+    graph: &mut Graph,
+    inputs: &LocatorInputs,
+    flat: &Value,
+    planes: Option<i64>,
+    finer: i64,
+) -> Value {
+    let shape = graph.unary("Shape", &inputs.reference);
+    let mut extent = graph.slice(&shape, &[0], &[1], &[3]);
+    if finer > 1 {
+        let finer = graph.vector(&[finer; 2]);
+        extent = graph.multiply(&extent, &finer);
+    }
+    let front = match planes {
+        Some(planes) => graph.vector(&[0, planes]),
+        None => graph.vector(&[0]),
+    };
+    let shape = graph.concat(&[&front, &extent], 0);
+    graph.reshape_to(flat, &shape)
 }
