@@ -1,7 +1,7 @@
 //! The engines of a package: plans beside its networks, and `engines.toml`, which says what each was built for, with and by.
 //!
-//! `engines.toml` is not part of the package's identity: a plan is made from the package and changes none of its answers, and
-//! features that were cached before it was built stay valid. A plan is code, so it is loaded only where this machine built it
+//! `engines.toml` is not part of the package's identity: a plan is made from the package and changes none of its answers. Features
+//! are kept under the hash of the encoder's plan, because each build rounds in its own way. A plan is code, so it is loaded only where this machine built it
 //! or the package's signature covers it. A signed package is never written over: what a machine builds of one is entered in
 //! `engines.local.toml`, which no signature covers.
 
@@ -29,6 +29,10 @@ pub const BATCH_MAX: i64 = 16;
 pub const WINDOW_TILES_MAX: i64 = 8;
 /// Edge of the window that the locator is made fastest for, tiles.
 const WINDOW_TILES_USUAL: i64 = 4;
+
+/// Where the system keeps what tells this machine from others.
+const MACHINE_ID: &str = "/etc/machine-id";
+const MACHINE_ID_DIGITS: usize = 32;
 
 /// What an engine is built from.
 pub struct Order<'a> {
@@ -101,6 +105,8 @@ pub fn build(
     let Order { package, sm, precision, libraries, .. } = order;
     let (index, kind) = if package.signature().is_some() { (LOCAL_ENGINES, "local-") } else { (ENGINES, "") };
     let stem = format!("{kind}sm_{sm}-{}-{}", libraries.flavour, precision.name());
+    // Asked first: a build takes minutes, and without it there would be nothing to enter.
+    let built_on = this_machine()?;
     let mixtures = if *precision == Precision::F32 { Mixtures::Gathered } else { Mixtures::Plugin };
     let (encoder, _) = lowering::encoder(&read(package, ENCODER)?, *precision, mixtures)?;
     let networks = [
@@ -128,7 +134,7 @@ pub fn build(
         tensorrt: version,
         package: package.hash().to_string(),
         plugin_sha256: hash(&read_file(&libraries.shim)?),
-        built_on: this_machine()?,
+        built_on,
         encoder,
         locator,
         origin: Origin::Local,
@@ -253,8 +259,19 @@ fn locator_profiles(cells: usize, channels: usize) -> Vec<JobProfile> {
 
 /// A name of this machine that is the same until it is installed anew, and says nothing else about it.
 fn this_machine() -> Result<String, GpuError> {
-    let id = read_file(Path::new("/etc/machine-id"))?;
-    Ok(hash(&[b"smgeo engines built on ", id.trim_ascii()].concat())[..16].to_owned())
+    machine_of(&read_file(Path::new(MACHINE_ID))?)
+}
+
+/// The name that follows from the content of [`MACHINE_ID`]. An empty one, or `uninitialized` as images are shipped with, would be the
+/// name of every machine.
+fn machine_of(id: &[u8]) -> Result<String, GpuError> {
+    let id = id.trim_ascii();
+    if id.len() != MACHINE_ID_DIGITS || !id.iter().all(u8::is_ascii_hexdigit) {
+        return Err(GpuError::Engines(format!(
+            "{MACHINE_ID} holds no id of {MACHINE_ID_DIGITS} hexadecimal digits, so engines of this machine cannot be told from others'; make one with `systemd-machine-id-setup`"
+        )));
+    }
+    Ok(hash(&[b"smgeo engines built on ", id].concat())[..16].to_owned())
 }
 
 /// SHA-256, hexadecimal.
@@ -272,4 +289,20 @@ fn read_file(path: &Path) -> Result<Vec<u8>, GpuError> {
 
 fn file_error(path: &Path, source: std::io::Error) -> GpuError {
     GpuError::File { path: PathBuf::from(path), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_an_id_of_its_own_has_no_name() {
+        for id in ["", "\n", "uninitialized\n", "0123456789abcdef\n", "0123456789abcdef0123456789abcdeg\n"] {
+            let error = machine_of(id.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("/etc/machine-id") && error.contains("systemd-machine-id-setup"), "{error}");
+        }
+        let [one, other] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
+        assert_eq!(machine_of(one.as_bytes()).unwrap(), machine_of(format!("{one}\n").as_bytes()).unwrap());
+        assert_ne!(machine_of(one.as_bytes()).unwrap(), machine_of(other.as_bytes()).unwrap());
+    }
 }
