@@ -66,6 +66,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn check(args: Check) -> anyhow::Result<()> {
     let package = args.trust.open(&args.package)?;
+    // Asked before the pairs are run, which takes minutes: new checks are kept beside these.
+    gate::kept(&package)?;
     let sets: Result<Vec<PairSet>, _> = args.pairs.iter().map(|folder| PairSet::open(folder)).collect();
     let sets = sets.context("reading the pairs")?;
     let trusted = EngineConfig { backend: BackendName::Rten, threads: args.threads, ..EngineConfig::of(&args.package) };
@@ -88,7 +90,7 @@ fn check(args: Check) -> anyhow::Result<()> {
     }
     let BackendInfo { name, precision, .. } = candidate.info();
     ensure!(
-        gate::is_admitted(&package, name, precision),
+        gate::is_admitted(&package, name, precision)?,
         "{name}-{precision} may not fly with this package, as {} says; stay with precision = \"f32\"",
         package.folder().join(gate::CHECKS).display()
     );

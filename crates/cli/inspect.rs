@@ -71,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     }
     let config = EngineConfig { backend: args.backend, threads: args.threads, ..EngineConfig::of(&args.package) };
     let run = if args.run { Some(measured(&package, &config)?) } else { None };
-    let checks = gate::kept(&package);
+    let checks = gate::kept(&package)?;
     let (hash, manifest) = (package.hash().to_string(), package.manifest().clone());
     let report = Report { hash, manifest, file_bytes, run, checks };
     match args.json {

@@ -26,19 +26,28 @@ pub struct BackendInfo {
     pub stride_px: usize,
     /// Numbers a cell of the features.
     pub channels: usize,
+    /// Which revision of the backend's encoder computes: another one gives other numbers, so nothing that an earlier one
+    /// encoded is taken from a cache.
+    pub encoder_revision: String,
 }
 
 impl BackendInfo {
-    /// What a backend of this name says about itself when it runs `package`.
+    /// What a backend of this name says about itself when it runs `package`; its encoder has no revision yet.
     pub fn of(name: &'static str, precision: &'static str, threads: usize, package: &Package) -> BackendInfo {
         let manifest = package.manifest();
         let (stride_px, channels) = (manifest.stride_px, manifest.channels);
-        BackendInfo { name, precision, threads, package: package.hash(), stride_px, channels }
+        let encoder_revision = String::new();
+        BackendInfo { name, precision, threads, package: package.hash(), stride_px, channels, encoder_revision }
+    }
+
+    /// The same with this revision of its encoder.
+    pub fn with_encoder_revision(self, revision: impl Into<String>) -> BackendInfo {
+        BackendInfo { encoder_revision: revision.into(), ..self }
     }
 
     /// What its features are kept under.
     pub fn encoder(&self) -> EncoderHash {
-        EncoderHash::of(self.package, self.name, self.precision)
+        EncoderHash::of(self.package, self.name, self.precision, &self.encoder_revision)
     }
 
     /// Edge of the feature map of one image, cells.

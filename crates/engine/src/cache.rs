@@ -37,15 +37,15 @@ impl fmt::Debug for ImageryHash {
     }
 }
 
-/// Identity of what encodes: SHA-256 over package, backend and arithmetic. Backends differ in the last bits and arithmetics in
-/// more, and what was cached has to be what would be computed.
+/// Identity of what encodes: SHA-256 over package, backend, arithmetic and the backend's revision of it. Backends differ in the last
+/// bits and arithmetics in more, and what was cached has to be what would be computed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EncoderHash(pub [u8; 32]);
 
 impl EncoderHash {
-    /// The hash of this package run by this backend in this arithmetic.
-    pub fn of(package: PackageHash, backend: &str, precision: &str) -> EncoderHash {
-        EncoderHash(Sha256::digest(format!("{package} {backend} {precision}")).into())
+    /// The hash of this package run by this revision of this backend in this arithmetic.
+    pub fn of(package: PackageHash, backend: &str, precision: &str, revision: &str) -> EncoderHash {
+        EncoderHash(Sha256::digest(format!("{package} {backend} {precision} {revision}")).into())
     }
 
     /// The hash of the same with its features rounded to another kind of number.
@@ -126,8 +126,7 @@ impl FeatureCache {
 
     /// Whether the features are held, without counting and without calling them used.
     pub fn contains(&self, key: &FeatureKey) -> bool {
-        let on_disk = |disk: &DiskCache| self.counted(disk.contains(key)).unwrap_or(false);
-        self.features.contains_key(key) || self.disk.as_ref().is_some_and(on_disk)
+        self.features.contains_key(key) || self.is_on_disk(key)
     }
 
     /// Keeps features.
@@ -159,6 +158,16 @@ impl FeatureCache {
     pub fn entries(&self) -> u64 {
         self.features.run_pending_tasks();
         self.features.entry_count()
+    }
+
+    /// Whether the features are held on disk.
+    pub fn is_on_disk(&self, key: &FeatureKey) -> bool {
+        self.disk.as_ref().is_some_and(|disk| self.counted(disk.contains(key)).unwrap_or(false))
+    }
+
+    /// Bytes of features held on disk now.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk.as_ref().map_or(0, DiskCache::bytes)
     }
 
     fn read_disk(&self, key: &FeatureKey) -> Option<Features> {
@@ -217,6 +226,19 @@ mod tests {
         cache.put(key(1), features(1.0));
         assert_eq!(cache.get(&FeatureKey { encoder: EncoderHash([8; 32]), ..key(1) }), None);
         assert_eq!(cache.get(&FeatureKey { imagery: ImageryHash::of(b"later"), ..key(1) }), None);
+    }
+
+    #[test]
+    fn each_of_package_backend_arithmetic_and_revision_makes_another_encoder() {
+        let package = |byte| PackageHash([byte; 32]);
+        let hashes = [
+            EncoderHash::of(package(1), "rten", "f32", "1"),
+            EncoderHash::of(package(2), "rten", "f32", "1"),
+            EncoderHash::of(package(1), "openvino", "f32", "1"),
+            EncoderHash::of(package(1), "rten", "int8", "1"),
+            EncoderHash::of(package(1), "rten", "f32", "2"),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(hashes).len(), hashes.len());
     }
 
     #[test]

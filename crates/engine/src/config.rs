@@ -167,12 +167,26 @@ impl EngineConfig {
         Ok(package)
     }
 
-    /// The cache of tile features, backed by the file where one is named.
+    /// The cache of tile features, backed by the file where one is named. A damaged file is put aside and begun anew; one that cannot
+    /// be used otherwise is an error.
     pub fn features(&self) -> Result<FeatureCache, EngineError> {
         let cache = FeatureCache::new(self.features_mib_max << 20);
         let Some(file) = &self.features_file else { return Ok(cache) };
-        let disk = DiskCache::open(file, self.features_file_mib_max << 20)?;
+        let disk = DiskCache::open_or_renew(file, self.features_file_mib_max << 20)?;
         Ok(cache.with_disk(if self.features_file_f16 { disk.in_f16() } else { disk }))
+    }
+
+    /// The same for a flight, which a cache may cost time but not answers: where the file cannot be used, features are kept in
+    /// memory only, and a warning says so. A file of another application's is still an error: the setting is wrong.
+    pub fn features_in_flight(&self) -> Result<FeatureCache, EngineError> {
+        self.features().or_else(|error| match error {
+            error @ EngineError::NotACache { .. } => Err(error),
+            error => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the feature cache on disk cannot be opened, features are kept in memory only");
+                Ok(FeatureCache::new(self.features_mib_max << 20))
+            }
+        })
     }
 
     /// The backend, ready, with `package` loaded and run once. An arithmetic other than f32 needs a passing check of this
@@ -185,7 +199,9 @@ impl EngineConfig {
             (BackendName::Auto | BackendName::Rten, Precision::Int8) => Some("rten"),
             _ => None,
         };
-        if asks.is_some_and(|backend| !gate::is_admitted(package, backend, precision)) {
+        if let Some(backend) = asks
+            && !gate::is_admitted(package, backend, precision)?
+        {
             let folder = package.folder().display();
             let problem = format!(
                 "there is no passing check of {precision} for the package {folder}, or it failed on one of its sets; run `smgeo engine check {folder} --pairs PAIRS --precision {precision}` on held-out pairs, or choose precision = \"f32\""

@@ -1,12 +1,14 @@
 //! Tile features on disk, so that an area encoded before a flight is there after a restart. One SQLite file, one row a
 //! tile. Every row carries a digest of its key and numbers: a row that does not match is dropped and encoded again, never read.
+//! A file that SQLite finds damaged is put aside and a new one begun: what was in it can be encoded again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use half::f16;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use crate::cache::FeatureKey;
@@ -37,8 +39,13 @@ enum Numbers {
 const APPLICATION_ID: i32 = 0x534D_6766;
 const SCHEMA_VERSION: i32 = 2;
 
-// A write-ahead log that may lose its last rows in a power cut: they would be encoded again, and digests find torn ones.
-const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA busy_timeout = 2000;";
+/// What a damaged cache is called once it was put aside: its own name and this.
+pub const DAMAGED_SUFFIX: &str = ".damaged";
+
+// A write-ahead log that may lose its last rows in a power cut, but is synchronised before it is carried into the database: with
+// OFF instead of NORMAL the database itself could be torn.
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
+const BUSY_TIMEOUT: Duration = Duration::from_millis(2000);
 const SCHEMA: &str = "CREATE TABLE features (
     id INTEGER PRIMARY KEY,
     encoder BLOB NOT NULL, imagery BLOB NOT NULL, tile INTEGER NOT NULL,
@@ -46,8 +53,26 @@ const SCHEMA: &str = "CREATE TABLE features (
     UNIQUE (encoder, imagery, tile)) STRICT;";
 
 impl DiskCache {
-    /// Opens the cache in the file at `path`, or makes it, to hold at most about `bytes_max` bytes. A file that is not a
-    /// feature cache is refused and left as it is.
+    /// Opens the cache as [`open`](Self::open) does. A file that SQLite finds damaged is renamed, with [`DAMAGED_SUFFIX`] after its
+    /// name and over an earlier one of that name, and a new cache begun in its place.
+    pub fn open_or_renew(path: &Path, bytes_max: u64) -> Result<DiskCache, EngineError> {
+        match DiskCache::open(path, bytes_max) {
+            Err(EngineError::CacheDamaged { path, source }) => {
+                let aside = put_aside(&path)?;
+                tracing::warn!(
+                    path = %path.display(),
+                    kept = %aside.display(),
+                    reason = %source,
+                    "the feature cache is damaged, it was put aside and a new one is begun"
+                );
+                DiskCache::open(&path, bytes_max)
+            }
+            other => other,
+        }
+    }
+
+    /// Opens the cache in the file at `path`, or makes it, to hold at most about `bytes_max` bytes. A file of another application's
+    /// and one that is damaged are refused and left as they are.
     pub fn open(path: &Path, bytes_max: u64) -> Result<DiskCache, EngineError> {
         let connection = connect(path).map_err(|source| failed(path, "open", source))?;
         let bytes = connection
@@ -221,27 +246,70 @@ impl State {
     }
 }
 
+/// What a database holds, judged by its marks.
+enum Content {
+    Ours,
+    // What another version of this program kept can be computed again.
+    OursOfAnotherVersion,
+    Nothing,
+    SomethingElse,
+}
+
+fn content(connection: &Connection) -> rusqlite::Result<Content> {
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(match (number("application_id")?, number("user_version")?, tables) {
+        (APPLICATION_ID, SCHEMA_VERSION, _) => Content::Ours,
+        (APPLICATION_ID, ..) => Content::OursOfAnotherVersion,
+        (_, _, 0) => Content::Nothing,
+        _ => Content::SomethingElse,
+    })
+}
+
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    match (number("application_id")?, number("user_version")?, tables) {
-        (APPLICATION_ID, SCHEMA_VERSION, _) => {}
-        // Another version of this program: what it kept can be computed again.
-        (APPLICATION_ID, ..) => {
-            connection.execute_batch(&format!("DROP TABLE IF EXISTS features; {SCHEMA}"))?;
-            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        (_, _, 0) => {
-            connection.execute_batch(SCHEMA)?;
-            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        _ => return Err(rusqlite::Error::InvalidQuery),
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    match content(&connection)? {
+        Content::Ours => {}
+        Content::Nothing | Content::OursOfAnotherVersion => make(&connection)?,
+        Content::SomethingElse => return Err(rusqlite::Error::InvalidQuery),
     }
     connection.execute_batch(PRAGMAS)?;
     Ok(connection)
+}
+
+/// Makes table and marks together, so that no power cut leaves a table that nobody claims.
+fn make(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    match content(&transaction)? {
+        // Another process was quicker.
+        Content::Ours => return Ok(()),
+        Content::Nothing | Content::OursOfAnotherVersion => {}
+        Content::SomethingElse => return Err(rusqlite::Error::InvalidQuery),
+    }
+    transaction.execute_batch(&format!("DROP TABLE IF EXISTS features; {SCHEMA}"))?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
+/// Renames a damaged database and its log: a log that stayed would be played into the new file. Answers with the new name.
+fn put_aside(path: &Path) -> Result<PathBuf, EngineError> {
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = with(DAMAGED_SUFFIX);
+    let renamed = |from: PathBuf, to: PathBuf| match std::fs::rename(&from, to) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(EngineError::File { path: from, source }),
+        _ => Ok(()),
+    };
+    renamed(with("-wal"), with(&format!("{DAMAGED_SUFFIX}-wal")))?;
+    renamed(with("-shm"), with(&format!("{DAMAGED_SUFFIX}-shm")))?;
+    renamed(path.into(), aside.clone())?;
+    Ok(aside)
 }
 
 fn digest(key: &FeatureKey, cells: i64, channels: i64, numbers: &[u8]) -> [u8; 32] {
@@ -259,9 +327,11 @@ fn failed(path: &Path, action: &'static str, source: rusqlite::Error) -> EngineE
     let path = path.into();
     match source {
         rusqlite::Error::InvalidQuery => EngineError::NotACache { path },
-        rusqlite::Error::SqliteFailure(error, _) if error.code == rusqlite::ErrorCode::NotADatabase => {
-            EngineError::NotACache { path }
-        }
+        source if is_damage(&source) => EngineError::CacheDamaged { path, source: Box::new(source) },
         source => EngineError::Cache { path, action, source: Box::new(source) },
     }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -142,6 +142,15 @@ pub enum EngineError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that was to be the feature cache is none that SQLite can read, and does not claim to be another application's.
+    #[error("the feature cache {} is damaged; delete it, or move it away: what it held is encoded again", path.display())]
+    CacheDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The feature cache on disk cannot be used. Features are then computed instead.
     #[error("the feature cache {} cannot be used ({action}); check the disk's free space and permissions, or delete the file", path.display())]
     Cache {

@@ -1,10 +1,9 @@
 //! Whether a faster arithmetic may fly. It runs beside the trusted one on sets of held-out pairs and has to give the same answers;
 //! what it gave on each is kept in the package folder. A configuration that asks for an arithmetic that was not checked, or that
-//! failed on any of the sets, is refused.
+//! failed on any of the sets, is refused; so is one whose checks cannot be read, because a failed one may be among them.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +27,9 @@ pub const ACCURACY_LOSS_MAX: f64 = 0.005;
 /// Fewer pairs cannot show one in a hundred.
 pub const PAIRS_MIN: usize = 100;
 
+// Digits of a set's hash in its key: enough for people, and for the sets that one package is checked on.
+const KEY_DIGITS: usize = 12;
+
 /// What two backends gave on the same pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateReport {
@@ -39,6 +41,10 @@ pub struct GateReport {
     pub trusted: String,
     /// Name of the set of pairs.
     pub set: String,
+    /// SHA-256 of the set's list, hexadecimal. Empty in reports from before it was kept: those are held against the arithmetic
+    /// until they are deleted by hand, because nobody can say which set they were made on.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub set_sha256: String,
     /// Pairs compared.
     pub pairs: usize,
     /// Share of pairs whose most probable cell is the same.
@@ -64,12 +70,23 @@ impl GateReport {
     pub fn keep(&self, package: &Package) -> Result<(), EngineError> {
         let path = package.folder().join(CHECKS);
         let mut reports: Reports = BTreeMap::new();
-        for report in kept(package).into_iter().chain([self.clone()]) {
-            reports.entry(report.candidate.clone()).or_default().insert(report.set.clone(), report);
+        for report in kept(package)?.into_iter().chain([self.clone()]) {
+            reports.entry(report.candidate.clone()).or_default().insert(report.key(), report);
         }
         let text = toml::to_string_pretty(&reports)
             .map_err(|error| EngineError::Manifest { path: path.clone(), problem: error.to_string() })?;
-        std::fs::write(&path, text).map_err(|source| EngineError::File { path, source })
+        // Renamed when it is whole, so that a crash leaves the checks as they were.
+        let partial = package.folder().join(format!("{CHECKS}.partial"));
+        std::fs::write(&partial, text).map_err(|source| EngineError::File { path: partial.clone(), source })?;
+        std::fs::rename(&partial, &path).map_err(|source| EngineError::File { path, source })
+    }
+
+    /// What it is kept under: sets in folders of the same name are told apart by what they list.
+    fn key(&self) -> String {
+        match self.set_sha256.get(..KEY_DIGITS) {
+            Some(digits) => format!("{}-{digits}", self.set),
+            None => self.set.clone(),
+        }
     }
 }
 
@@ -119,6 +136,7 @@ pub fn check(
         candidate: label(candidate),
         trusted: label(trusted),
         set: set.name(),
+        set_sha256: set.sha256().into(),
         pairs: set.pairs.len(),
         same_cell_share: share(same),
         shift_px_median: shifts.get(shifts.len() / 2).copied().unwrap_or(f64::INFINITY),
@@ -128,27 +146,35 @@ pub fn check(
 }
 
 /// Whether this backend and arithmetic passed on every set of pairs on which it was checked with this very package, and was
-/// checked at all.
-pub fn is_admitted(package: &Package, backend: &str, precision: &str) -> bool {
+/// checked at all. An error where the checks cannot be read.
+pub fn is_admitted(package: &Package, backend: &str, precision: &str) -> Result<bool, EngineError> {
     let candidate = format!("{backend}-{precision}");
-    let mut reports = kept(package).into_iter().filter(|report| report.candidate == candidate).peekable();
-    reports.peek().is_some() && reports.all(|report| report.passes())
+    let mut reports = kept(package)?.into_iter().filter(|report| report.candidate == candidate).peekable();
+    Ok(reports.peek().is_some() && reports.all(|report| report.passes()))
 }
 
-/// The reports that the package's folder keeps of this very package.
-pub fn kept(package: &Package) -> Vec<GateReport> {
+/// The reports that the package's folder keeps of this very package; none where it has no file of them.
+pub fn kept(package: &Package) -> Result<Vec<GateReport>, EngineError> {
+    let path = package.folder().join(CHECKS);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(EngineError::File { path, source }),
+    };
+    let reports: Reports = toml::from_str(&text).map_err(|error| {
+        let problem = format!(
+            "this is no list of checks ({}); copy the file again, or delete it and run `smgeo engine check` on every set anew",
+            error.message()
+        );
+        EngineError::Manifest { path, problem }
+    })?;
     let hash = package.hash().to_string();
-    let of_candidates = read(package).unwrap_or_default().into_values();
-    of_candidates.flat_map(BTreeMap::into_values).filter(|report| report.package == hash).collect()
+    let of_candidates = reports.into_values();
+    Ok(of_candidates.flat_map(BTreeMap::into_values).filter(|report| report.package == hash).collect())
 }
 
 /// By candidate, then by set.
 type Reports = BTreeMap<String, BTreeMap<String, GateReport>>;
-
-fn read(package: &Package) -> Option<Reports> {
-    let path: PathBuf = package.folder().join(CHECKS);
-    toml::from_str(&std::fs::read_to_string(path).ok()?).ok()
-}
 
 fn label(backend: &dyn Backend) -> String {
     format!("{}-{}", backend.info().name, backend.info().precision)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{ImageReader, RgbImage};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::error::EngineError;
 
@@ -37,6 +38,7 @@ pub struct Pair {
 #[derive(Clone, Debug)]
 pub struct PairSet {
     folder: PathBuf,
+    sha256: String,
     /// The pairs, in the order of the list.
     pub pairs: Vec<Pair>,
 }
@@ -46,6 +48,11 @@ impl PairSet {
     pub fn name(&self) -> String {
         let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
         folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// SHA-256 of the list, hexadecimal: tells sets of one name apart.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// Reads the list in `folder`. Pictures are read one by one when they are asked for.
@@ -66,7 +73,8 @@ impl PairSet {
             }
             Err(EngineError::Picture(format!("{} line {}: a number that cannot be", path.display(), number + 1)))
         });
-        Ok(PairSet { folder: folder.into(), pairs: pairs.collect::<Result<_, _>>()? })
+        let sha256 = hex::encode(Sha256::digest(text.as_bytes()));
+        Ok(PairSet { folder: folder.into(), sha256, pairs: pairs.collect::<Result<_, _>>()? })
     }
 
     /// Reads a picture of the set.

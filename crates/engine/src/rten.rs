@@ -21,6 +21,10 @@ use crate::package::{ENCODER, LOCATOR, Package};
 
 const NAME: &str = "rten";
 
+/// Revision of the encoder's numbers. Raise it with every change of this program, of its rewritings or of the library below it that
+/// changes what the encoder gives in any arithmetic: features that were kept before are then encoded again.
+pub const ENCODER_REVISION: &str = "1";
+
 /// Runs a package on rten.
 pub type RtenBackend = Batched<RtenNetworks>;
 
@@ -48,7 +52,8 @@ impl RtenBackend {
         let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = config.threads.map_or_else(available, NonZeroUsize::get);
         let networks = RtenNetworks::load(package, threads, config.precision)?;
-        let info = BackendInfo::of(NAME, config.precision.name(), threads, package);
+        let info =
+            BackendInfo::of(NAME, config.precision.name(), threads, package).with_encoder_revision(ENCODER_REVISION);
         Batched::of(info, networks, config.batch_images_max.get())
     }
 }

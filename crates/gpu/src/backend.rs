@@ -23,6 +23,10 @@ use crate::tensorrt::{Context, Engine, Flavour, Libraries, TensorRt};
 
 const NAME: &str = "tensorrt";
 
+/// Revision of the encoder's numbers, beside its plan. Raise it with every change of this program that changes what the same plan
+/// gives: features that were kept before are then encoded again.
+const ENCODER_REVISION: &str = "1";
+
 /// Runs a package on TensorRT.
 pub type TensorRtBackend = Batched<TensorRtNetworks>;
 
@@ -34,7 +38,8 @@ pub fn admitted(
     batch_images_max: usize,
 ) -> Result<TensorRtBackend, EngineError> {
     open(package, folders, batch_images_max, |precision| {
-        if precision == "f32" || gate::is_admitted(package, NAME, precision) {
+        let said = |error: EngineError| GpuError::Engines(error.to_string());
+        if precision == "f32" || gate::is_admitted(package, NAME, precision).map_err(said)? {
             return Ok(());
         }
         let folder = package.folder().display();
@@ -61,10 +66,13 @@ fn open(
 ) -> Result<TensorRtBackend, EngineError> {
     let started = Stream::open().and_then(|stream| {
         let (library, entry) = matching(package, folders, stream.gpu().sm(), |entry| admit(arithmetic(entry)))?;
-        Ok((arithmetic(&entry), TensorRtNetworks::load(package, stream, library, &entry)?))
+        let networks = TensorRtNetworks::load(package, stream, library, &entry)?;
+        Ok((entry, networks))
     });
-    let (precision, networks) = started.map_err(|error| refused("start", error))?;
-    let info = BackendInfo::of(NAME, precision, 0, package);
+    let (entry, networks) = started.map_err(|error| refused("start", error))?;
+    // TensorRT chooses kernels anew for each plan, and with them the order of sums.
+    let revision = format!("{ENCODER_REVISION} {}", entry.encoder.sha256);
+    let info = BackendInfo::of(NAME, arithmetic(&entry), 0, package).with_encoder_revision(revision);
     Batched::of(info, networks, batch_images_max.min(BATCH_MAX as usize))
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use smgeo_engine::{DiskCache, EncoderHash, EngineError, FeatureCache, FeatureKey, Features, ImageryHash};
+use smgeo_engine::{
+    DiskCache, EncoderHash, EngineConfig, EngineError, FeatureCache, FeatureKey, Features, ImageryHash,
+};
 
 const BUDGET: u64 = 1 << 20;
 
@@ -105,16 +107,59 @@ fn a_file_that_is_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let tiles = folder.path().join("tiles.mbtiles");
     damaged(&tiles, "CREATE TABLE tiles (zoom_level INTEGER); INSERT INTO tiles VALUES (18)");
+    let before = std::fs::read(&tiles).unwrap();
+    for open in [DiskCache::open, DiskCache::open_or_renew] {
+        assert!(matches!(open(&tiles, BUDGET), Err(EngineError::NotACache { .. })));
+        assert_eq!(std::fs::read(&tiles).unwrap(), before);
+    }
     let picture = folder.path().join("picture.png");
     std::fs::write(&picture, vec![0x89; 5000]).unwrap();
-    for path in [&tiles, &picture] {
-        let before = std::fs::read(path).unwrap();
-        assert!(matches!(DiskCache::open(path, BUDGET), Err(EngineError::NotACache { .. })), "{}", path.display());
-        assert_eq!(std::fs::read(path).unwrap(), before);
-    }
+    assert!(matches!(DiskCache::open(&picture, BUDGET), Err(EngineError::CacheDamaged { .. })));
+    assert_eq!(std::fs::read(&picture).unwrap(), vec![0x89; 5000]);
     let nowhere = folder.path().join("no/such/folder/features.sqlite");
     let message = DiskCache::open(&nowhere, BUDGET).unwrap_err().to_string();
     assert!(message.contains("features.sqlite cannot be used (open)"), "{message}");
+}
+
+#[test]
+fn a_damaged_file_is_put_aside_and_a_new_one_begun() {
+    type Damage = fn(Vec<u8>) -> Vec<u8>;
+    let damages: [(&str, Damage); 3] = [
+        ("truncated", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("overwritten", |bytes| vec![0x5A; bytes.len()]),
+        ("a page overwritten", |mut bytes| {
+            bytes[4096..].fill(0xFF);
+            bytes
+        }),
+    ];
+    for (name, damage) in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("features.sqlite");
+        filled(&path, 20);
+        let bytes = damage(std::fs::read(&path).unwrap());
+        std::fs::write(&path, &bytes).unwrap();
+        let refused = DiskCache::open(&path, BUDGET).unwrap_err();
+        assert!(matches!(refused, EngineError::CacheDamaged { .. }), "{name}: {refused}");
+        let cache = DiskCache::open_or_renew(&path, BUDGET).unwrap();
+        assert_eq!((cache.bytes(), cache.get(&key(1)).unwrap()), (0, None), "{name}");
+        cache.put(&key(1), &features(1)).unwrap();
+        assert_eq!(cache.get(&key(1)).unwrap(), Some(features(1)), "{name}");
+        assert_eq!(std::fs::read(folder.path().join("features.sqlite.damaged")).unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn a_flight_goes_on_in_memory_where_the_file_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |file: &Path| EngineConfig { features_file: Some(file.into()), ..EngineConfig::of("package") };
+    let nowhere = of(&folder.path().join("no/such/folder/features.sqlite"));
+    assert!(nowhere.features().is_err());
+    let cache = nowhere.features_in_flight().unwrap();
+    cache.put(key(1), features(1));
+    assert_eq!((cache.get(&key(1)), cache.counts().disk_faults), (Some(features(1)), 0));
+    let tiles = folder.path().join("tiles.mbtiles");
+    damaged(&tiles, "CREATE TABLE tiles (zoom_level INTEGER)");
+    assert!(matches!(of(&tiles).features_in_flight(), Err(EngineError::NotACache { .. })));
 }
 
 #[test]

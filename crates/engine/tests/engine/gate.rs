@@ -38,6 +38,7 @@ fn report() -> GateReport {
         candidate: "openvino-bf16".into(),
         trusted: "rten-f32".into(),
         set: "towns".into(),
+        set_sha256: "7".repeat(64),
         pairs: 500,
         same_cell_share: 0.995,
         shift_px_median: 0.2,
@@ -72,7 +73,7 @@ fn each_limit_of_the_gate_holds() {
 fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     let folder = tempfile::tempdir().unwrap();
     let package = matched_filter::write(folder.path());
-    let admitted = || gate::is_admitted(&package, "openvino", "bf16");
+    let admitted = || gate::is_admitted(&package, "openvino", "bf16").unwrap();
     let config = EngineConfig {
         backend: BackendName::OpenVino,
         precision: Precision::Bf16,
@@ -90,12 +91,6 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     let of_this = || GateReport { package: hash.clone(), ..report() };
     report().keep(&package).unwrap();
     assert!(!admitted(), "a check of another package");
-    std::fs::write(
-        folder.path().join(gate::CHECKS),
-        toml::to_string(&BTreeMap::from([("openvino-bf16", of_this())])).unwrap(),
-    )
-    .unwrap();
-    assert!(!admitted(), "a check from before sets had names");
     GateReport { same_cell_share: 0.5, ..of_this() }.keep(&package).unwrap();
     assert!(!admitted(), "a check that failed");
     of_this().keep(&package).unwrap();
@@ -109,8 +104,61 @@ fn an_arithmetic_flies_only_with_a_passing_check_of_this_package() {
     GateReport { candidate, ..of_this() }.keep(&package).unwrap();
     let int8 = EngineConfig { backend: BackendName::Auto, precision: Precision::Int8, ..config };
     assert_eq!(int8.build(&package).unwrap().info().name, "rten");
-    std::fs::write(folder.path().join(gate::CHECKS), "damaged = ").unwrap();
-    assert!(!admitted());
+}
+
+#[test]
+fn checks_that_cannot_be_read_refuse_and_are_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = matched_filter::write(folder.path());
+    let file = folder.path().join(gate::CHECKS);
+    let from_before_sets = toml::to_string(&BTreeMap::from([("openvino-bf16", report())])).unwrap();
+    let config = EngineConfig {
+        backend: BackendName::OpenVino,
+        precision: Precision::Bf16,
+        ..EngineConfig::of(package.folder())
+    };
+    for text in ["damaged = ", &from_before_sets, "[openvino-bf16.dubai]\npackage = \"76"] {
+        std::fs::write(&file, text).unwrap();
+        let errors = [
+            gate::is_admitted(&package, "openvino", "bf16").unwrap_err(),
+            report().keep(&package).unwrap_err(),
+            config.build(&package).err().unwrap(),
+        ];
+        for error in errors.map(|error| error.to_string()) {
+            assert!(error.contains("checks.toml") && error.contains("smgeo engine check"), "{error}");
+        }
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[test]
+fn sets_of_one_name_are_told_apart_by_their_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = matched_filter::write(folder.path());
+    let report = GateReport { package: package.hash().to_string(), set: "test".into(), ..report() };
+    let failed = GateReport { same_cell_share: 0.5, ..report.clone() };
+    failed.keep(&package).unwrap();
+    GateReport { set_sha256: "8".repeat(64), ..report.clone() }.keep(&package).unwrap();
+    assert_eq!(gate::kept(&package).unwrap().len(), 2);
+    assert!(!gate::is_admitted(&package, "openvino", "bf16").unwrap(), "the other set of this name took its place");
+    report.keep(&package).unwrap();
+    assert!(gate::is_admitted(&package, "openvino", "bf16").unwrap());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4, "nothing partial is left");
+
+    let [one, other] = [3, 4].map(|count| {
+        let folder = tempfile::tempdir().unwrap();
+        write_pairs(folder.path(), count);
+        PairSet::open(folder.path()).unwrap().sha256().to_owned()
+    });
+    assert_ne!(one, other);
+}
+
+#[test]
+fn the_checks_of_the_shipped_package_still_count() {
+    let package = Package::open(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/smgeo-nano")).unwrap();
+    assert_eq!(gate::kept(&package).unwrap().len(), 6);
+    assert!(!gate::is_admitted(&package, "openvino", "bf16").unwrap());
+    assert!(!gate::is_admitted(&package, "rten", "int8").unwrap());
 }
 
 #[test]
