@@ -63,7 +63,7 @@ pub fn convert(folder: &Path, split: &str, out: &Path) -> Result<usize, DataErro
         };
         writer.line(&pair)?;
     }
-    Ok(writer.count())
+    writer.finish()
 }
 
 struct Sample {
@@ -92,7 +92,7 @@ impl Sample {
 /// A file name from the pickle must stay inside its folder.
 fn text(object: &Object) -> Option<String> {
     let Object::Text(text) = object else { return None };
-    (!text.contains(['/', '\\']) && !text.starts_with('.')).then(|| text.clone())
+    (!text.contains(['/', '\\']) && !text.starts_with('.')).then(|| text.to_string())
 }
 
 fn number(object: &Object) -> Option<f64> {
@@ -116,10 +116,13 @@ fn mean_point(object: &Object) -> Option<[f64; 2]> {
     (count > 0.0).then(|| [0, 1].map(|axis| points.iter().map(|point| point[axis]).sum::<f64>() / count))
 }
 
+/// Copies a picture, under another name until it is whole.
 fn copied(from: &Path, out: &Path, name: &str) -> Result<String, DataError> {
     let to = out.join(name);
     if !to.exists() {
-        std::fs::copy(from, &to).map_err(|source| DataError::Read { path: from.to_owned(), source })?;
+        let partial = out.join(format!("{name}.partial"));
+        std::fs::copy(from, &partial).map_err(|source| DataError::Read { path: from.to_owned(), source })?;
+        std::fs::rename(&partial, &to).map_err(|source| DataError::Write { path: to, source })?;
     }
     Ok(name.to_owned())
 }

@@ -43,6 +43,12 @@ pub enum DataError {
         #[source]
         source: std::io::Error,
     },
+    /// A file would be written over.
+    #[error("{path} exists already; name another folder, or delete it first")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file is not what its name says.
     #[error("file {path} is malformed: {reason}")]
     Malformed {

@@ -108,7 +108,7 @@ impl PairSet {
     }
 }
 
-/// Writes a pair set.
+/// Writes a pair set. Its list has another name until [`PairWriter::finish`], so that what broke off is never taken for a set.
 pub struct PairWriter {
     folder: PathBuf,
     file: std::fs::File,
@@ -117,16 +117,28 @@ pub struct PairWriter {
 }
 
 impl PairWriter {
-    /// Makes the folder and an empty `pairs.jsonl`.
+    /// Makes the folder and begins its list. A folder that holds a set is refused.
     pub fn create(folder: &Path) -> Result<Self, DataError> {
+        let whole = folder.join(LIST);
+        if whole.exists() {
+            return Err(DataError::Exists { path: whole });
+        }
         let fail = |path: &Path, source| DataError::Write { path: path.to_owned(), source };
         for part in ["q", "r"] {
             let path = folder.join(part);
             std::fs::create_dir_all(&path).map_err(|source| fail(&path, source))?;
         }
-        let path = folder.join(LIST);
+        let path = partial(folder);
         let file = std::fs::File::create(&path).map_err(|source| fail(&path, source))?;
         Ok(Self { folder: folder.to_owned(), file, count: 0, windows: 0 })
+    }
+
+    /// Gives the list its name. Answers with the number of pairs.
+    pub fn finish(self) -> Result<usize, DataError> {
+        let path = self.folder.join(LIST);
+        let named = self.file.sync_all().and_then(|()| std::fs::rename(partial(&self.folder), &path));
+        named.map_err(|source| DataError::Write { path, source })?;
+        Ok(self.count)
     }
 
     /// Pairs written.
@@ -151,7 +163,7 @@ impl PairWriter {
 
     /// Adds a pair whose pictures are in place.
     pub fn line(&mut self, pair: &Pair) -> Result<(), DataError> {
-        let path = self.folder.join(LIST);
+        let path = partial(&self.folder);
         let text = serde_json::to_string(pair)
             .map_err(|error| DataError::Malformed { path: path.clone(), reason: error.to_string() })?;
         writeln!(self.file, "{text}").map_err(|source| DataError::Write { path, source })?;
@@ -185,7 +197,12 @@ pub fn write_drawn(sampler: &Sampler, count: usize, folder: &Path) -> Result<usi
         }
         step += 1;
     }
-    Ok(writer.count())
+    writer.finish()
+}
+
+/// The list while it is written.
+fn partial(folder: &Path) -> PathBuf {
+    folder.join(format!("{LIST}.partial"))
 }
 
 /// The recipe for pair sets: 4 x 4 tiles at the ground's own scale, one click a query, always on an object. Queries are rectified by
@@ -268,12 +285,26 @@ mod tests {
             group: "town-7".into(),
         };
         writer.pair(&Raster::filled(300, 400, [80; 3]), pair.clone()).unwrap();
+        assert!(PairSet::open(folder.path()).is_err(), "it is not finished");
+        assert_eq!(writer.finish().unwrap(), 1);
         let set = PairSet::open(folder.path()).unwrap();
         assert_eq!(set.pairs, [Pair { query: "q/00000.jpg".into(), ..pair }]);
         assert_eq!(set.reference(&set.pairs[0]).unwrap().width(), 512);
         let (image, click) = set.query(&set.pairs[0]).unwrap();
         assert_eq!(click, [128.0, 128.0]);
         assert_eq!(image.bytes()[3 + (128 * 256 + 128) * 4], 255);
+    }
+
+    #[test]
+    fn a_set_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        PairWriter::create(folder.path()).unwrap();
+        // What broke off is begun anew.
+        PairWriter::create(folder.path()).unwrap().finish().unwrap();
+        std::fs::write(folder.path().join(LIST), "pairs").unwrap();
+        let error = PairWriter::create(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("pairs.jsonl exists already"), "{error}");
+        assert_eq!(std::fs::read_to_string(folder.path().join(LIST)).unwrap(), "pairs");
     }
 
     #[test]
