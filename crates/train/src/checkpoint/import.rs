@@ -141,13 +141,13 @@ fn state(path: &Path, key: &str) -> Result<Weights, CheckpointError> {
     }
     let mut archive = Archive::open(path)?;
     let object = archive.object.get(key).unwrap_or_else(|| archive.object.clone());
-    let Object::Dict(entries) = object else {
+    let Some(entries) = object.entries() else {
         return Err(CheckpointError::Broken { path: path.into(), problem: format!("it has no dictionary {key:?}") });
     };
     let mut weights = Weights::default();
-    for (name, value) in entries.borrow().iter() {
+    for (name, value) in entries {
         if let (Object::Text(name), Object::Tensor(view)) = (name, value) {
-            weights.0.insert(name.clone(), archive.tensor(view)?);
+            weights.0.insert(name.to_string(), archive.tensor(&view)?);
         }
     }
     Ok(weights)

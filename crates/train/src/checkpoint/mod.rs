@@ -16,5 +16,5 @@ pub use error::CheckpointError;
 pub use import::{released, swin};
 pub use package::package;
 pub use parameters::{LoadReport, Parameter, gradients, load, parameters, weights_of};
-pub use pickle::{Element, Name, Object, Storage, TensorView};
+pub use pickle::{Element, Items, Name, Object, Storage, TensorView};
 pub use weights::{Weight, Weights};

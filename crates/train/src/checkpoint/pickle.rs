@@ -2,15 +2,19 @@
 //!
 //! A pickle is a program for a small stack machine, and one that can call any function of the interpreter that loads it.
 //! Here only the calls that rebuild tensors and ordered dictionaries exist; any other name ends the reading with
-//! [`CheckpointError::Refused`].
+//! [`CheckpointError::Refused`]. A few bytes can also name a structure of astronomical size, each part of which is the one before
+//! twice: values are shared, and a structure is measured before anybody walks through it.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::CheckpointError;
 use machine::Machine;
 
+mod extent;
+mod items;
 mod machine;
+
+pub use items::Items;
 
 /// A value of a pickle.
 #[derive(Clone, Debug)]
@@ -23,20 +27,20 @@ pub enum Object {
     Int(i64),
     /// A float.
     Float(f64),
-    /// A text.
-    Text(String),
+    /// A text; shared, as all that can be long, because a pickle can name one thing a million times.
+    Text(Rc<str>),
     /// Bytes.
-    Bytes(Vec<u8>),
+    Bytes(Rc<[u8]>),
     /// A tuple.
-    Tuple(Vec<Object>),
-    /// A list; shared, as in the pickle.
-    List(Rc<RefCell<Vec<Object>>>),
-    /// A dictionary in insertion order; shared, as in the pickle.
-    Dict(Rc<RefCell<Vec<(Object, Object)>>>),
+    Tuple(Rc<Items>),
+    /// A list.
+    List(Rc<Items>),
+    /// A dictionary in insertion order: key, value, key, value.
+    Dict(Rc<Items>),
     /// A view of a storage.
-    Tensor(TensorView),
+    Tensor(Rc<TensorView>),
     /// A storage that the archive holds beside the pickle.
-    Storage(Storage),
+    Storage(Rc<Storage>),
     /// An allowed name that has not been called yet.
     Name(Name),
 }
@@ -56,7 +60,7 @@ pub struct Storage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorView {
     /// The storage.
-    pub storage: Storage,
+    pub storage: Rc<Storage>,
     /// First element.
     pub offset: usize,
     /// Extents.
@@ -133,21 +137,25 @@ impl Object {
 
     /// The value under a text key, where this is a dictionary that has it.
     pub fn get(&self, key: &str) -> Option<Object> {
-        let Object::Dict(entries) = self else { return None };
-        let entries = entries.borrow();
-        entries
-            .iter()
-            .find(|(known, _)| matches!(known, Object::Text(text) if text == key))
-            .map(|(_, value)| value.clone())
+        let entries = self.entries()?;
+        let found = entries.into_iter().find(|(known, _)| matches!(known, Object::Text(text) if **text == *key));
+        found.map(|(_, value)| value)
     }
 
     /// The items, where this is a list or a tuple.
     pub fn items(&self) -> Option<Vec<Object>> {
         match self {
-            Object::List(items) => Some(items.borrow().clone()),
-            Object::Tuple(items) => Some(items.clone()),
+            Object::List(items) | Object::Tuple(items) => Some(items.borrow().clone()),
             _ => None,
         }
+    }
+
+    /// Keys and values, where this is a dictionary.
+    pub fn entries(&self) -> Option<Vec<(Object, Object)>> {
+        let Object::Dict(items) = self else { return None };
+        let items = items.borrow();
+        let (pairs, _) = items.as_chunks::<2>();
+        Some(pairs.iter().map(|[key, value]| (key.clone(), value.clone())).collect())
     }
 }
 
@@ -176,5 +184,42 @@ mod tests {
         for length in 0..pickle.len() {
             assert!(Object::parse(&pickle[..length]).is_err());
         }
+    }
+
+    #[test]
+    fn a_structure_that_doubles_with_every_byte_is_refused_and_takes_no_memory() {
+        // An empty tuple, and again and again a tuple of what is on top, twice.
+        let doubled = |times: usize| [b"\x80\x02)".as_slice(), &b"2\x86".repeat(times), b"."].concat();
+        let items = Object::parse(&doubled(10)).unwrap().items().unwrap();
+        assert_eq!(items.len(), 2);
+        for times in [30, 60, 400] {
+            let error = Object::parse(&doubled(times)).unwrap_err().to_string();
+            assert!(error.contains("more than") || error.contains("deeper than"), "{error}");
+        }
+        // The same through the memo, with lists that hold the one before twice, and with a text of a megabyte.
+        let list = [b"\x80\x02]q\x00".as_slice(), &b"0](h\x00h\x00eq\x00".repeat(60), b"."].concat();
+        assert!(Object::parse(&list).is_err());
+        let text = [b"\x80\x02](X\x00\x00\x10\x00".as_slice(), &vec![b'a'; 1 << 20], &b"2".repeat(100_000), b"e."];
+        assert_eq!(Object::parse(&text.concat()).unwrap().items().unwrap().len(), 100_001);
+    }
+
+    #[test]
+    fn a_structure_of_any_depth_is_refused_without_a_stack_as_deep() {
+        let nested = |times: usize| [b"\x80\x02)".as_slice(), &b"\x85".repeat(times), b"."].concat();
+        assert!(Object::parse(&nested(50)).is_ok());
+        let error = Object::parse(&nested(2_000_000)).unwrap_err().to_string();
+        assert!(error.contains("deeper than"), "{error}");
+        // Each list takes the next one while that is still empty, so that nothing is deep when it is made.
+        let late = [b"\x80\x02]q\x002".as_slice(), &b"]q\x01ah\x01".repeat(100_000), b"h\x00."].concat();
+        assert!(Object::parse(&late).is_err());
+        // Dropped half way: an unknown operation at the end.
+        let broken = [b"\x80\x02)".as_slice(), &b"\x85".repeat(2_000_000), b"\xff"].concat();
+        assert!(matches!(Object::parse(&broken), Err(CheckpointError::Refused(_))));
+    }
+
+    #[test]
+    fn what_contains_itself_is_refused() {
+        let error = Object::parse(b"\x80\x02]q\x00h\x00a.").unwrap_err().to_string();
+        assert!(error.contains("contains itself"), "{error}");
     }
 }

@@ -1,14 +1,15 @@
 //! The stack machine that a pickle is a program for; operations that could call anything do not exist.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::super::CheckpointError;
-use super::{Name, Object, Storage, TensorView};
+use super::{Items, Name, Object, Storage, TensorView, extent};
 
 /// Stack entries and memo entries a pickle may have; a larger one is broken or hostile.
 const OBJECTS_MAX: usize = 10_000_000;
+/// Arguments of a call, and axes of a tensor, that are more than PyTorch has.
+const FEW_MAX: usize = 64;
 
 /// The stack machine.
 pub(super) struct Machine<'a> {
@@ -30,7 +31,9 @@ impl<'a> Machine<'a> {
         loop {
             let operation = self.byte()?;
             if operation == b'.' {
-                return self.pop();
+                let object = self.pop()?;
+                extent::check(&object)?;
+                return Ok(object);
             }
             self.step(operation)?;
             if self.stack.len() > OBJECTS_MAX || self.memo.len() > OBJECTS_MAX {
@@ -56,23 +59,23 @@ impl<'a> Machine<'a> {
             b'X' | 0x8c | 0x8d | b'U' | b'T' => self.text(operation)?,
             b'C' | b'B' => {
                 let length = if operation == b'C' { usize::from(self.byte()?) } else { self.length4()? };
-                let bytes = self.take(length)?.to_vec();
+                let bytes = self.take(length)?.into();
                 self.stack.push(Object::Bytes(bytes));
             }
             b']' => self.stack.push(Object::List(Rc::default())),
             b'}' => self.stack.push(Object::Dict(Rc::default())),
-            b')' => self.stack.push(Object::Tuple(Vec::new())),
+            b')' => self.stack.push(Object::Tuple(Rc::default())),
             0x85..=0x87 => {
                 let items = self.stack.split_off(self.below(usize::from(operation - 0x84))?);
-                self.stack.push(Object::Tuple(items));
+                self.stack.push(Object::Tuple(Items::of(items)));
             }
             b't' => {
                 let items = self.marked()?;
-                self.stack.push(Object::Tuple(items));
+                self.stack.push(Object::Tuple(Items::of(items)));
             }
             b'l' => {
                 let items = self.marked()?;
-                self.stack.push(Object::List(Rc::new(RefCell::new(items))));
+                self.stack.push(Object::List(Items::of(items)));
             }
             b'a' | b'e' => self.append(operation)?,
             b's' | b'u' => self.insert(operation)?,
@@ -121,7 +124,7 @@ impl<'a> Machine<'a> {
         };
         let bytes = self.take(length)?.to_vec();
         let text = String::from_utf8(bytes).map_err(|_| broken("a text that is not UTF-8"))?;
-        self.stack.push(Object::Text(text));
+        self.stack.push(Object::Text(text.into()));
         Ok(())
     }
 
@@ -129,7 +132,7 @@ impl<'a> Machine<'a> {
         let items = if operation == b'a' { vec![self.pop()?] } else { self.marked()? };
         match self.stack.last() {
             Some(Object::List(list)) => {
-                list.borrow_mut().extend(items);
+                list.extend(items);
                 Ok(())
             }
             _ => Err(broken("items without a list")),
@@ -141,11 +144,10 @@ impl<'a> Machine<'a> {
         let Some(Object::Dict(entries)) = self.stack.last() else {
             return Err(broken("entries without a dictionary"));
         };
-        let mut items = items.into_iter();
-        while let Some(key) = items.next() {
-            let value = items.next().ok_or_else(|| broken("a key without a value"))?;
-            entries.borrow_mut().push((key, value));
+        if !items.len().is_multiple_of(2) {
+            return Err(broken("a key without a value"));
         }
+        entries.extend(items);
         Ok(())
     }
 
@@ -174,7 +176,7 @@ impl<'a> Machine<'a> {
         let (module, name) = match operation {
             b'c' => (self.line()?, self.line()?),
             _ => match (self.pop()?, self.pop()?) {
-                (Object::Text(name), Object::Text(module)) => (module, name),
+                (Object::Text(name), Object::Text(module)) => (module.to_string(), name.to_string()),
                 _ => return Err(broken("a name that is no text")),
             },
         };
@@ -184,17 +186,17 @@ impl<'a> Machine<'a> {
 
     /// `("storage", class, key, location, length)`: a storage beside the pickle.
     fn persistent(&mut self) -> Result<(), CheckpointError> {
-        let items = self.pop()?.items().unwrap_or_default();
+        let items = few(&self.pop()?)?;
         let [_, Object::Name(Name::Storage(element)), Object::Text(key), _, Object::Int(length)] = &items[..] else {
             return Err(broken("a persistent object that is no storage"));
         };
-        let storage = Storage { key: key.clone(), element: *element, length: size(*length)? };
-        self.stack.push(Object::Storage(storage));
+        let storage = Storage { key: key.to_string(), element: *element, length: size(*length)? };
+        self.stack.push(Object::Storage(Rc::new(storage)));
         Ok(())
     }
 
     fn call(&mut self) -> Result<(), CheckpointError> {
-        let arguments = self.pop()?.items().unwrap_or_default();
+        let arguments = few(&self.pop()?)?;
         let Object::Name(name) = self.pop()? else {
             return Err(CheckpointError::Refused("a call of something that is no function".into()));
         };
@@ -202,12 +204,12 @@ impl<'a> Machine<'a> {
             (Name::OrderedDict, _) => Object::Dict(Rc::default()),
             (Name::RebuildParameter, [tensor @ Object::Tensor(_), ..]) => tensor.clone(),
             (Name::RebuildTensor, [Object::Storage(storage), Object::Int(offset), shape, strides, ..]) => {
-                Object::Tensor(TensorView {
-                    storage: storage.clone(),
+                Object::Tensor(Rc::new(TensorView {
+                    storage: Rc::clone(storage),
                     offset: size(*offset)?,
                     shape: sizes(shape)?,
                     strides: sizes(strides)?,
-                })
+                }))
             }
             _ => return Err(broken("a call with unknown arguments")),
         };
@@ -280,8 +282,16 @@ fn size(value: i64) -> Result<usize, CheckpointError> {
     usize::try_from(value).map_err(|_| broken("a negative size"))
 }
 
+/// The items of a tuple or list that is short, whatever the pickle says.
+fn few(object: &Object) -> Result<Vec<Object>, CheckpointError> {
+    match object {
+        Object::Tuple(items) | Object::List(items) if items.borrow().len() <= FEW_MAX => Ok(items.borrow().clone()),
+        _ => Err(broken("arguments or a shape that are no short tuple")),
+    }
+}
+
 fn sizes(object: &Object) -> Result<Vec<usize>, CheckpointError> {
-    let items = object.items().ok_or_else(|| broken("a shape that is no tuple"))?;
+    let items = few(object)?;
     let sizes = items.iter().map(|item| match item {
         Object::Int(value) => size(*value),
         _ => Err(broken("a size that is no integer")),
