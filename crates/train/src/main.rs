@@ -165,7 +165,6 @@ enum Command {
     },
 }
 
-/// What is measured: a package or a run.
 /// Which pairs are drawn, and where they go.
 #[derive(Args)]
 struct PairsArgs {
@@ -192,6 +191,7 @@ struct PairsArgs {
     unposed: bool,
 }
 
+/// What is measured: a package or a run.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Model {

@@ -87,15 +87,19 @@ fn maps_of(
 ) -> anyhow::Result<Vec<Maps>> {
     let photos = queries.iter().map(|query| set.photo(query)).collect::<Result<Vec<_>, _>>()?;
     let edge = TILE_PX as u32;
-    if laid_out == LaidOut::BySize && photos.iter().all(|photo| photo.dimensions() == (edge, edge)) {
-        let query = |(photo, pair): (&RgbImage, &&Pair)| {
-            let click = pair.click.map(|at| at as f32);
-            Ok((EncoderImage::query(photo, (click[0], click[1]))?, click))
-        };
-        let queries = photos.iter().zip(queries).map(query).collect::<anyhow::Result<_>>()?;
-        return located(predictor, queries, window);
-    }
-    photos.iter().zip(queries).map(|(photo, pair)| in_any_pose(predictor, photo, pair.click, window)).collect()
+    let is_rectified = |photo: &RgbImage| laid_out == LaidOut::BySize && photo.dimensions() == (edge, edge);
+    let query = |(photo, pair): (&RgbImage, &&Pair)| {
+        let click = pair.click.map(|at| at as f32);
+        Ok((EncoderImage::query(photo, (click[0], click[1]))?, click))
+    };
+    let rectified = photos.iter().zip(queries).filter(|(photo, _)| is_rectified(photo));
+    let rectified = rectified.map(query).collect::<anyhow::Result<_>>()?;
+    let mut together = located(predictor, rectified, window)?.into_iter();
+    let maps = |(photo, pair): (&RgbImage, &&Pair)| match is_rectified(photo) {
+        true => together.next().context("fewer answers than queries"),
+        false => in_any_pose(predictor, photo, pair.click, window),
+    };
+    photos.iter().zip(queries).map(maps).collect()
 }
 
 fn in_any_pose(
@@ -115,6 +119,9 @@ fn located(
     queries: Vec<(EncoderImage, [f32; 2])>,
     window: &Mosaic,
 ) -> anyhow::Result<Vec<Maps>> {
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
     let (images, clicks): (Vec<EncoderImage>, Vec<[f32; 2]>) = queries.into_iter().unzip();
     let features = predictor.encode(&images, View::Query)?;
     let requests: Vec<_> = features.into_iter().zip(clicks).collect();
@@ -170,4 +177,78 @@ fn answer(index: usize, pair: &Pair, maps: &Maps, stride_px: usize) -> anyhow::R
         true_cell: row * maps.width + column,
         columns: maps.width,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use smgeo_engine::Features;
+
+    use super::*;
+    use crate::data::pair_set::PairWriter;
+
+    const CELLS: usize = 16;
+
+    /// Answers every query with the colour of its first pixel as heat, and counts what it encodes.
+    #[derive(Default)]
+    struct Colour {
+        queries: Vec<usize>,
+    }
+
+    impl Predictor for Colour {
+        fn encode(&mut self, images: &[EncoderImage], view: View) -> anyhow::Result<Vec<Features>> {
+            if view == View::Query {
+                self.queries.push(images.len());
+            }
+            let features = |image: &EncoderImage| {
+                Ok(Features::new(vec![f32::from(image.bytes()[0]); CELLS * CELLS].into(), CELLS, 1)?)
+            };
+            images.iter().map(features).collect()
+        }
+
+        fn locate(&mut self, queries: &[(Features, [f32; 2])], window: &Mosaic) -> anyhow::Result<Vec<Maps>> {
+            let (width, height) = (window.width(), window.height());
+            let map = |(features, _): &(Features, [f32; 2])| Maps {
+                width,
+                height,
+                heat: vec![features.values()[0]; width * height],
+                boxes: [0.0, 0.0, 1.0, 1.0].repeat(width * height),
+                attention: vec![0.0; width * height],
+            };
+            Ok(queries.iter().map(map).collect())
+        }
+
+        fn stride_px(&self) -> usize {
+            TILE_PX / CELLS
+        }
+    }
+
+    #[test]
+    fn a_photograph_changes_nothing_for_the_rectified_queries_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PairWriter::create(folder.path()).unwrap();
+        let reference = writer.window(&Raster::filled(256, 256, [90; 3])).unwrap();
+        for (shade, edge) in [(40, 256), (120, 300), (200, 256)] {
+            let pair = Pair {
+                query: String::new(),
+                reference: reference.clone(),
+                click: [100.0, 90.0],
+                box_xyxy: [10.0, 20.0, 50.0, 40.0],
+                gsd_m: 0.6,
+                class: String::new(),
+                group: String::new(),
+            };
+            writer.pair(&Raster::filled(edge, edge, [shade; 3]), pair).unwrap();
+        }
+        writer.finish().unwrap();
+        let set = PairSet::open(folder.path()).unwrap();
+        let mut predictor = Colour::default();
+        let told = answers(&mut predictor, &set, &[Asked::Own], LaidOut::BySize).unwrap().remove(0);
+        assert_eq!(predictor.queries[0], 2, "both rectified queries, each once");
+        let heat = |index: usize| told[index].logits[0];
+        assert!((heat(0) - 40.0).abs() < 3.0 && (heat(2) - 200.0).abs() < 3.0, "{} {}", heat(0), heat(2));
+        assert!(predictor.queries.len() > 1, "the photograph in many poses");
+        let mut predictor = Colour::default();
+        answers(&mut predictor, &set, &[Asked::Own], LaidOut::Never).unwrap();
+        assert!(predictor.queries.iter().sum::<usize>() >= 3 * 256);
+    }
 }

@@ -80,17 +80,40 @@ impl Predictor for Weights {
         let boxes: Vec<f32> = maps.bounds.into_data().iter::<f32>().collect();
         let attention: Vec<f32> = maps.attention.into_data().iter::<f32>().collect();
         let cut = |values: &[f32], k: usize, each: usize| values[k * each..(k + 1) * each].to_vec();
-        let one = |k: usize| Maps {
-            width,
-            height,
-            heat: cut(&heat, k, width * height),
-            boxes: cut(&boxes, k, width * height * 4),
-            attention: cut(&attention, k, width * height),
+        let one = |k: usize| {
+            let mut heat = cut(&heat, k, width * height);
+            // As the engine does: what lies beyond the imagery is nowhere.
+            window.mask(&mut heat);
+            let (boxes, attention) = (cut(&boxes, k, width * height * 4), cut(&attention, k, width * height));
+            Maps { width, height, heat, boxes, attention }
         };
         Ok((0..count).map(one).collect())
     }
 
     fn stride_px(&self) -> usize {
         self.stride_px
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::Plan;
+
+    #[test]
+    fn cells_beyond_the_imagery_are_masked_as_the_engine_masks_them() {
+        let text = "preset = 'nano'\n[data]\n[model]\nembed = 8\ndepths = [1, 1, 1, 1]\nheads = [1, 1, 1, 1]\n\
+            [model.moe]\nblocks = [[], [], [], []]\n[model.template]\nchannels = 16\n";
+        let config = toml::from_str::<Plan>(text).unwrap().config().unwrap();
+        let model = SmGeo::new(&config, &Device::default()).unwrap();
+        let mut weights = Weights::new(model, config.stride_px());
+        let grey = EncoderImage::query_from((128.0, 128.0), |_, _| [128; 3]).unwrap();
+        let features = weights.encode(&[grey], View::Tile).unwrap();
+        let window = Mosaic::of_tiles(1, 1, &features).unwrap().clipped(256, 100);
+        let maps = weights.locate(&[(features[0].clone(), [128.0; 2])], &window).unwrap().remove(0);
+        for (cell, logit) in maps.heat.iter().enumerate() {
+            assert_eq!(window.is_masked(cell), *logit == f32::NEG_INFINITY, "cell {cell}");
+        }
+        assert!(maps.heat.iter().any(|logit| logit.is_finite()) && maps.heat.contains(&f32::NEG_INFINITY));
     }
 }

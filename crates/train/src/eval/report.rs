@@ -32,7 +32,7 @@ pub struct Report {
     pub released_relative_acc50: f64,
     /// Calibration as the logits are.
     pub raw: Calibration,
-    /// Calibration at the fitted temperature.
+    /// Calibration at the fitted temperature. In-sample: the temperature was fitted to these very pairs, so on others it is worse.
     pub fitted: Calibration,
 }
 
@@ -129,10 +129,10 @@ impl std::fmt::Display for Report {
             scores.error_px_median, scores.error_m_median, scores.error_px_90, scores.error_m_90, self.right_tile
         )?;
         writeln!(f, "released relative acc@0.5 (no localisation): {:.1} %", self.released_relative_acc50)?;
-        for calibration in [&self.raw, &self.fitted] {
+        for (calibration, remark) in [(&self.raw, ""), (&self.fitted, " (in-sample: fitted to these pairs)")] {
             writeln!(
                 f,
-                "temperature {:.3}: NLL {:.3}, coverage of 50/90/95 % regions {:.1}/{:.1}/{:.1} %",
+                "temperature {:.3}{remark}: NLL {:.3}, coverage of 50/90/95 % regions {:.1}/{:.1}/{:.1} %",
                 calibration.temperature,
                 calibration.nll,
                 calibration.coverage_50,
