@@ -3,9 +3,12 @@
 
 use std::fmt::Write;
 
+use anyhow::bail;
+
 use crate::eval::report::Report;
 use crate::model::Config;
 use crate::training::Plan;
+use crate::training::store::Store;
 
 /// One of the paper's comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +134,19 @@ fn weighted(plan: &Plan) -> Vec<Variant> {
     variants
 }
 
+/// Refuses a kept run that was planned for another number of steps: its rate fell along another curve, so its row would not belong
+/// into a table of `steps` each.
+pub fn check_steps(store: &Store, steps: u64) -> anyhow::Result<()> {
+    let planned = store.plan()?.training.steps;
+    if planned != steps {
+        bail!(
+            "{} says {planned} steps, not {steps}: ask for --steps {planned}, or name another --out",
+            store.path("plan.toml").display()
+        );
+    }
+    Ok(())
+}
+
 /// A study's rows as a table in Markdown, with 95 % intervals.
 pub fn table(study: Study, steps: u64, rows: &[Row]) -> String {
     let mut text = format!("## {} ({steps} steps each)\n\n", study.title());
@@ -148,6 +164,7 @@ pub fn table(study: Study, steps: u64, rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::store::Provenance;
 
     fn plan() -> Plan {
         toml::from_str("preset = 'nano'\n[data]\n[model.moe]\nexperts = 6\n").unwrap()
@@ -169,5 +186,17 @@ mod tests {
     fn even_blocks_are_those_of_the_preset() {
         let [.., (name, even), _] = placements(&Config::nano());
         assert_eq!((name, even), ("even", Config::nano().moe.blocks));
+    }
+
+    #[test]
+    fn a_kept_run_of_another_length_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut kept = plan();
+        kept.training.steps = 500;
+        store.begin(&kept, &Provenance { data_sha256: String::new(), revision: None, seed: 1 }).unwrap();
+        check_steps(&store, 500).unwrap();
+        let error = check_steps(&store, 300).unwrap_err().to_string();
+        assert!(error.contains("500 steps, not 300") && error.contains("--out"), "{error}");
     }
 }

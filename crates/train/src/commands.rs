@@ -18,7 +18,7 @@ use smgeo_train::eval::predictor::{Predictor, Weights};
 use smgeo_train::eval::report::evaluate;
 use smgeo_train::export::{self, Form, Passport};
 use smgeo_train::model::{Config, SmGeo};
-use smgeo_train::training::store::Provenance;
+use smgeo_train::training::store::{Provenance, Store};
 use smgeo_train::training::{Plan, journal, run, store};
 use smgeo_train::view::{answer_sheet, contact_sheet, expert_sheet, plot as drawing};
 
@@ -207,7 +207,11 @@ pub fn ablate(config: &Path, pairs: &Path, out: &Path, steps: u64, studies: &[St
 /// Trains a variant, or goes on with it, and measures it.
 fn row(study: Study, variant: Variant, set: &PairSet, out: &Path) -> anyhow::Result<Row> {
     let folder = out.join(format!("{study:?} {}", variant.name).to_lowercase().replace(' ', "-"));
-    let resume = folder.join("checkpoint").exists();
+    let store = Store::open(&folder)?;
+    let resume = store.has_checkpoint();
+    if resume {
+        ablation::check_steps(&store, variant.plan.training.steps)?;
+    }
     run::train(&variant.plan, &folder, resume).with_context(|| format!("variant {}", variant.name))?;
     let (config, model) = trained(&folder)?;
     let parameters = checkpoint::parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One line of the log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,8 +15,19 @@ pub struct Entry {
     pub step: u64,
     /// Seconds since this process began.
     pub seconds: f64,
-    /// Numbers by name.
+    /// Numbers by name; those that are not finite are left out, because JSON has no word for them.
+    #[serde(serialize_with = "write_finite", deserialize_with = "read_finite")]
     pub values: BTreeMap<String, f64>,
+}
+
+fn write_finite<S: Serializer>(values: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(values.iter().filter(|(_, value)| value.is_finite()))
+}
+
+/// Takes `null`, as which earlier versions wrote what is not finite, for a number that is not there.
+fn read_finite<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    let values = BTreeMap::<String, Option<f64>>::deserialize(deserializer)?;
+    Ok(values.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
 }
 
 /// Appends to a log.
@@ -72,5 +83,24 @@ mod tests {
         Journal::open(&path, 3).unwrap().write(&Entry { step: 4, seconds: 9.0, ..Entry::default() }).unwrap();
         let steps: Vec<_> = read(&path).unwrap().iter().map(|entry| (entry.step, entry.seconds)).collect();
         assert_eq!(steps, [(1, 0.0), (2, 0.0), (3, 0.0), (4, 9.0)]);
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_cuts_nothing_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.ndjson");
+        let values = |loss: f64| BTreeMap::from([("loss".to_owned(), loss), ("rate".to_owned(), 0.5)]);
+        let mut journal = Journal::open(&path, 0).unwrap();
+        for (step, loss) in [(1, 1.0), (2, f64::NAN), (3, f64::INFINITY)] {
+            journal.write(&Entry { step, values: values(loss), ..Entry::default() }).unwrap();
+        }
+        // As earlier versions wrote it.
+        writeln!(journal.file, "{{\"step\": 4, \"seconds\": 1.0, \"values\": {{\"loss\": null, \"rate\": 0.5}}}}")
+            .unwrap();
+        journal.write(&Entry { step: 5, values: values(2.0), ..Entry::default() }).unwrap();
+        drop(Journal::open(&path, 5).unwrap());
+        let losses: Vec<_> = read(&path).unwrap().iter().map(|entry| entry.values.get("loss").copied()).collect();
+        assert_eq!(losses, [Some(1.0), None, None, None, Some(2.0)]);
+        assert!(read(&path).unwrap().iter().all(|entry| entry.values["rate"] == 0.5));
     }
 }

@@ -1,5 +1,6 @@
 //! The plan of a training run: one TOML file, kept beside the weights it made.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -126,6 +127,20 @@ impl Plan {
         plan
     }
 
+    /// Keys in which this plan differs from the one that a run was begun with, as `table.key`. Those that change none of the steps
+    /// done are left out: how many there are, how they are fed, kept and looked at.
+    pub fn changes_since(&self, begun: &Self) -> anyhow::Result<Vec<String>> {
+        let mut same = self.clone();
+        let Training { steps, feed_threads, checkpoint_minutes, evaluate_every, evaluate_batches, .. } = begun.training;
+        let training = same.training;
+        same.training =
+            Training { steps, feed_threads, checkpoint_minutes, evaluate_every, evaluate_batches, ..training };
+        let table = |plan: &Self| toml::Table::try_from(plan).context("writing the plan as TOML");
+        let mut changes = Vec::new();
+        differences(&table(&same)?, &table(begun)?, "", &mut changes);
+        Ok(changes)
+    }
+
     /// The network's configuration: the preset with the plan's changes.
     pub fn config(&self) -> anyhow::Result<Config> {
         let preset = Config::preset(&self.preset)?;
@@ -145,6 +160,21 @@ fn merge(table: &mut toml::Table, changes: &toml::Table) {
             _ => {
                 table.insert(key.clone(), change.clone());
             }
+        }
+    }
+}
+
+/// Names the keys whose values differ, tables within tables.
+fn differences(one: &toml::Table, other: &toml::Table, within: &str, names: &mut Vec<String>) {
+    let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    for key in keys {
+        let name = format!("{within}{key}");
+        match (one.get(key), other.get(key)) {
+            (one, other) if one == other => {}
+            (Some(toml::Value::Table(one)), Some(toml::Value::Table(other))) => {
+                differences(one, other, &format!("{name}."), names);
+            }
+            _ => names.push(name),
         }
     }
 }
@@ -173,5 +203,18 @@ mod tests {
         assert_eq!((config.embed, config.moe.experts), (48, 4));
         let wrong: Plan = toml::from_str("preset = 'nano'\n[model]\nembedding = 48\n[data]\n").unwrap();
         assert!(wrong.config().is_err());
+    }
+
+    #[test]
+    fn what_a_resumed_run_may_not_change_is_named() {
+        let begun: Plan = toml::from_str("preset = 'nano'\n[training]\nrate = 0.001\n[data]\n").unwrap();
+        let change = |text: &str| -> Vec<String> {
+            let plan: Plan = toml::from_str(&format!("preset = 'nano'\n{text}")).unwrap();
+            plan.changes_since(&begun).unwrap()
+        };
+        let free = "steps = 9\nfeed_threads = 2\ncheckpoint_minutes = 1.0\nevaluate_every = 0\nevaluate_batches = 1\n";
+        assert!(change(&format!("[training]\n{free}[data]\n")).is_empty());
+        let named = change("[training]\nrate = 0.002\nseed = 1\n[data]\ntowns = 'there'\n[model]\nembed = 48\n");
+        assert_eq!(named, ["data.towns", "model.embed", "training.rate", "training.seed"]);
     }
 }

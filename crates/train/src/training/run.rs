@@ -21,13 +21,14 @@ use crate::data::sampler::Sampler;
 /// Steps between lines of the log; each holds their mean.
 const LOG_EVERY: u64 = 10;
 
-/// Trains along a plan in a folder. With `resume` it goes on from the folder's checkpoint; without, the folder must not hold
-/// one, so that no weights are overwritten by mistake.
+/// Trains along a plan in a folder. With `resume` it goes on from the folder's checkpoint, which must have been trained along this plan
+/// on this data; without, the folder must not hold one, so that no weights are overwritten by mistake.
 pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
     let store = Store::open(folder)?;
     let data = Data::read(plan).context("reading the training data")?;
     let mut trainer = Trainer::new(plan)?;
     if resume {
+        store.resume(plan, &data.hash()?).context("resuming")?;
         trainer = store.load(trainer).context("resuming")?;
     } else if store.has_checkpoint() {
         bail!("{} holds a checkpoint: add --resume to go on from it, or name another folder", folder.display());
@@ -144,8 +145,8 @@ impl<'a> Run<'a> {
                 self.saved = Instant::now();
             }
         }
-        let looked = training.evaluate_every > 0 && training.steps.is_multiple_of(training.evaluate_every);
-        if !looked {
+        // The last step is looked at whatever its number, unless no look is wanted at all.
+        if training.evaluate_every > 0 && !training.steps.is_multiple_of(training.evaluate_every) {
             self.look_at_held_out()?;
         }
         self.store.save(&self.trainer)?;
@@ -189,4 +190,63 @@ fn progress(steps: u64, done: u64) -> ProgressBar {
     bar.set_position(done);
     bar.reset_eta();
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Raster;
+    use crate::data::pair_set::{Pair, PairWriter};
+    use crate::training::journal;
+
+    const PLAN: &str = "preset = 'nano'\n[training]\nsteps = 1\nwarm_up = 1\nevaluate_every = 0\nevaluate_batches = 1\n\
+        [recipe]\nqueries = 1\n[model]\nembed = 8\ndepths = [1, 1, 1, 1]\nheads = [1, 1, 1, 1]\n\
+        [model.moe]\nblocks = [[], [0], [0], []]\n[model.template]\nchannels = 16\n";
+
+    fn write_pairs(folder: &Path, shade: u8) {
+        let mut writer = PairWriter::create(folder).unwrap();
+        let reference = writer.window(&Raster::filled(256, 256, [shade; 3])).unwrap();
+        let pair = Pair {
+            query: String::new(),
+            reference,
+            click: [100.0, 40.0],
+            box_xyxy: [10.0, 20.0, 50.0, 40.0],
+            gsd_m: 0.6,
+            class: "building".into(),
+            group: "a".into(),
+        };
+        writer.pair(&Raster::filled(256, 256, [80; 3]), pair).unwrap();
+        writer.finish().unwrap();
+    }
+
+    #[test]
+    fn a_run_goes_on_only_along_its_plan_and_on_its_data_and_looks_only_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pairs, out) = (folder.path().join("pairs"), folder.path().join("run"));
+        write_pairs(&pairs, 90);
+        let data = format!("[data]\npairs = [{pairs:?}]\npairs_held_out = [{pairs:?}]\n");
+        let plan: Plan = toml::from_str(&format!("{PLAN}{data}")).unwrap();
+        let looks = || {
+            let entries = journal::read(&out.join("log.ndjson")).unwrap();
+            entries.iter().filter(|entry| !entry.values.contains_key("loss")).count()
+        };
+        train(&plan, &out, false).unwrap();
+        assert_eq!(looks(), 0);
+
+        let mut steeper = plan.clone();
+        steeper.training.rate *= 2.0;
+        let error = format!("{:#}", train(&steeper, &out, true).unwrap_err());
+        assert!(error.contains("plan.toml") && error.contains("training.rate"), "{error}");
+
+        let mut longer = plan.clone();
+        (longer.training.steps, longer.training.evaluate_every) = (2, 5);
+        train(&longer, &out, true).unwrap();
+        assert_eq!(looks(), 1);
+        assert_eq!(Store::open(&out).unwrap().plan().unwrap(), longer);
+
+        std::fs::remove_dir_all(&pairs).unwrap();
+        write_pairs(&pairs, 91);
+        let error = format!("{:#}", train(&longer, &out, true).unwrap_err());
+        assert!(error.contains("training data") && error.contains("provenance.json"), "{error}");
+    }
 }

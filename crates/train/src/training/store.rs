@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use burn::module::Module;
 use burn::store::ModuleRecord;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,18 @@ pub struct Provenance {
     pub seed: u64,
 }
 
+// Names in a run's folder.
+const PLAN: &str = "plan.toml";
+const PROVENANCE: &str = "provenance.json";
+const CURRENT: &str = "checkpoint";
+const FRESH: &str = "checkpoint.new";
+const OLD: &str = "checkpoint.old";
+// Names in a checkpoint's.
+const MODEL: &str = "model.bpk";
+const AVERAGE: &str = "average.bpk";
+const OPTIMIZER: &str = "optimizer.bpk";
+const STATE: &str = "state.json";
+
 #[derive(Serialize, Deserialize)]
 struct State {
     step: u64,
@@ -49,42 +61,95 @@ impl Store {
 
     /// Whether there is a checkpoint to resume from.
     pub fn has_checkpoint(&self) -> bool {
-        self.path("checkpoint/state.json").exists()
+        is_complete(&checkpoint_of(&self.folder))
+    }
+
+    /// The plan that the run was begun with, or resumed with last.
+    pub fn plan(&self) -> anyhow::Result<Plan> {
+        Plan::read(&self.path(PLAN))
+    }
+
+    /// Where the run's weights come from.
+    pub fn provenance(&self) -> anyhow::Result<Provenance> {
+        let path = self.path(PROVENANCE);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
     }
 
     /// Writes the plan and where it came from.
     pub fn begin(&self, plan: &Plan, provenance: &Provenance) -> anyhow::Result<()> {
-        self.write("plan.toml", toml::to_string_pretty(plan)?.as_bytes())?;
-        self.write("provenance.json", serde_json::to_string_pretty(provenance)?.as_bytes())
+        self.write(PLAN, toml::to_string_pretty(plan)?.as_bytes())?;
+        self.write(PROVENANCE, serde_json::to_string_pretty(provenance)?.as_bytes())
     }
 
-    /// Writes a checkpoint: first beside the old one, which is only then replaced.
+    /// Goes on with a run along `plan`, on data of this hash. Refused where either is not what the run was begun with, except for
+    /// what changes none of the steps done: how many there are, how they are fed, kept and looked at.
+    pub fn resume(&self, plan: &Plan, data_sha256: &str) -> anyhow::Result<()> {
+        let begun = self.plan()?;
+        let changed = plan.changes_since(&begun)?;
+        if !changed.is_empty() {
+            bail!(
+                "the plan differs from {}, which the run was begun with, in {}: set it back, or train in another folder",
+                self.path(PLAN).display(),
+                changed.join(", ")
+            );
+        }
+        let known = self.provenance()?.data_sha256;
+        if known != data_sha256 {
+            bail!(
+                "the training data has SHA-256 {data_sha256}, but {} says {known}: bring the data back, or train in another folder",
+                self.path(PROVENANCE).display()
+            );
+        }
+        self.write(PLAN, toml::to_string_pretty(plan)?.as_bytes())
+    }
+
+    /// Writes a checkpoint: first beside the old one, which is put aside, replaced and only then removed. Whenever this is
+    /// interrupted, one of them is whole, and found.
     pub fn save(&self, trainer: &Trainer) -> anyhow::Result<()> {
-        let fresh = self.path("checkpoint.new");
+        let fresh = self.path(FRESH);
+        if checkpoint_of(&self.folder) == fresh {
+            self.put_in_place().context("keeping the checkpoint of an interrupted run")?;
+        }
         if fresh.exists() {
             fs::remove_dir_all(&fresh).context("removing a half-written checkpoint")?;
         }
         fs::create_dir_all(&fresh).context("making a checkpoint folder")?;
-        trainer.model.clone().into_record().save(fresh.join("model.bpk"))?;
-        trainer.average.clone().into_record().save(fresh.join("average.bpk"))?;
-        trainer.optimizer.save(fresh.join("optimizer.bpk"))?;
-        self.write("checkpoint.new/state.json", serde_json::to_string(&State { step: trainer.step })?.as_bytes())?;
-        let current = self.path("checkpoint");
-        if current.exists() {
-            fs::remove_dir_all(&current).context("removing the last checkpoint")?;
+        trainer.model.clone().into_record().save(fresh.join(MODEL))?;
+        trainer.average.clone().into_record().save(fresh.join(AVERAGE))?;
+        trainer.optimizer.save(fresh.join(OPTIMIZER))?;
+        // Last, because it marks a checkpoint as whole.
+        let state = serde_json::to_string(&State { step: trainer.step })?;
+        self.write(&format!("{FRESH}/{STATE}"), state.as_bytes())?;
+        self.put_in_place()
+    }
+
+    fn put_in_place(&self) -> anyhow::Result<()> {
+        let [current, fresh, old] = [CURRENT, FRESH, OLD].map(|name| self.path(name));
+        let remove = |path: &Path| match path.exists() {
+            true => fs::remove_dir_all(path).with_context(|| format!("removing {}", path.display())),
+            false => Ok(()),
+        };
+        if is_complete(&current) {
+            remove(&old)?;
+            fs::rename(&current, &old).context("putting the last checkpoint aside")?;
+        } else {
+            remove(&current)?;
         }
-        fs::rename(&fresh, &current).context("putting the new checkpoint in place")
+        fs::rename(&fresh, &current).context("putting the new checkpoint in place")?;
+        remove(&old)
     }
 
     /// Puts a trainer into the state of the checkpoint.
     pub fn load(&self, mut trainer: Trainer) -> anyhow::Result<Trainer> {
-        let folder = self.path("checkpoint");
-        let text = fs::read_to_string(folder.join("state.json")).context("reading the checkpoint's state")?;
+        let folder = checkpoint_of(&self.folder);
+        let text = fs::read_to_string(folder.join(STATE))
+            .with_context(|| format!("there is no whole checkpoint in {}", self.folder.display()))?;
         let state: State = serde_json::from_str(&text).context("reading the checkpoint's state")?;
         let record = |name: &str| ModuleRecord::load(folder.join(name));
-        trainer.model = trainer.model.try_load_record(record("model.bpk")?)?;
-        trainer.average = trainer.average.try_load_record(record("average.bpk")?)?;
-        trainer.optimizer = trainer.optimizer.load(folder.join("optimizer.bpk"))?;
+        trainer.model = trainer.model.try_load_record(record(MODEL)?)?;
+        trainer.average = trainer.average.try_load_record(record(AVERAGE)?)?;
+        trainer.optimizer = trainer.optimizer.load(folder.join(OPTIMIZER))?;
         trainer.step = state.step;
         Ok(trainer)
     }
@@ -92,6 +157,19 @@ impl Store {
     fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
         fs::write(self.path(name), bytes).with_context(|| format!("writing {}", self.path(name).display()))
     }
+}
+
+/// The checkpoint of a run: the one in place, or where saving was interrupted the new or the old one, whichever is whole.
+fn checkpoint_of(run: &Path) -> PathBuf {
+    let all = [CURRENT, FRESH, OLD].map(|name| run.join(name));
+    let whole = all.iter().find(|folder| is_complete(folder));
+    whole.unwrap_or(&all[0]).clone()
+}
+
+/// Whether all parts of a checkpoint are there; its state is written last.
+fn is_complete(checkpoint: &Path) -> bool {
+    let state = fs::read(checkpoint.join(STATE)).ok().and_then(|text| serde_json::from_slice::<State>(&text).ok());
+    state.is_some() && [MODEL, AVERAGE, OPTIMIZER].iter().all(|name| checkpoint.join(name).exists())
 }
 
 /// Loads weights into a network of `config`: from an engine package, a `.bpk` record, or a run's folder, whose averaged
@@ -108,7 +186,7 @@ pub fn load_weights(model: SmGeo, config: &Config, path: &Path, fresh: &[String]
         report.complete().with_context(reading)?;
         return Ok(model);
     }
-    let file = if path.is_dir() { path.join("checkpoint/average.bpk") } else { path.to_owned() };
+    let file = if path.is_dir() { checkpoint_of(path).join(AVERAGE) } else { path.to_owned() };
     let record = ModuleRecord::load(&file).with_context(|| format!("reading weights {}", file.display()))?;
     model.try_load_record(record).with_context(|| format!("weights {} do not fit the network", file.display()))
 }
@@ -145,7 +223,7 @@ mod tests {
     use crate::data::sampler::Sampler;
 
     /// Small enough for a test: one block a stage, noise and DropPath on.
-    const PLAN: &str = "preset = 'nano'\n[training]\nsteps = 8\nwarm_up = 2\n[data]\n[recipe]\nrows = 1\ncolumns = 2\nqueries = 1\n\
+    const SMALL: &str = "preset = 'nano'\n[training]\nsteps = 8\nwarm_up = 2\n[data]\n[recipe]\nrows = 1\ncolumns = 2\nqueries = 1\n\
         clicks_per_query = 3\nshare_naip = 1.0\nshare_dubai = 0.0\nshare_town = 0.0\n[model]\nembed = 8\ndepths = [1, 1, 1, 1]\n\
         heads = [1, 1, 1, 1]\ndrop_path = 0.2\n[model.moe]\nblocks = [[], [0], [0], []]\n[model.template]\nchannels = 16\n";
 
@@ -174,7 +252,7 @@ mod tests {
 
     #[test]
     fn two_devices_take_the_same_step_as_one() {
-        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let plan: Plan = toml::from_str(SMALL).unwrap();
         let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
         let batches: Vec<Batch> = (0..3).map(|step| sampler.batch(step)).collect();
         let stepped = |devices: usize| {
@@ -188,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_papers_head_is_trained_too() {
-        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let plan: Plan = toml::from_str(SMALL).unwrap();
         let changes = toml::from_str("fusion = 'paper'\nhead_channels = 8").unwrap();
         let plan = plan.with_model(&changes);
         let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
@@ -200,7 +278,7 @@ mod tests {
 
     #[test]
     fn four_steps_equal_two_steps_a_stop_and_two_more() {
-        let plan: Plan = toml::from_str(PLAN).unwrap();
+        let plan: Plan = toml::from_str(SMALL).unwrap();
         let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
         let batches: Vec<Batch> = (0..4).map(|step| sampler.batch(step)).collect();
         let mut whole = Trainer::new(&plan).unwrap();
@@ -216,5 +294,45 @@ mod tests {
         assert_eq!(weights_of(&second.model), weights_of(&whole.model));
         assert_eq!(weights_of(&second.average), weights_of(&whole.average));
         assert_ne!(weights_of(&second.model), weights_of(&first.model));
+    }
+
+    #[test]
+    fn a_checkpoint_is_found_wherever_saving_was_interrupted() {
+        let plan: Plan = toml::from_str(SMALL).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let mut trainer = Trainer::new(&plan).unwrap();
+        let mut save = |step: u64| {
+            trainer.step = step;
+            store.save(&trainer).unwrap();
+        };
+        save(1);
+        let [current, fresh, old] = [CURRENT, FRESH, OLD].map(|name| store.path(name));
+        let step = || store.load(Trainer::new(&plan).unwrap()).unwrap().step;
+
+        // Half written beside a whole one.
+        fs::create_dir(&fresh).unwrap();
+        fs::write(fresh.join(STATE), "{\"st").unwrap();
+        assert_eq!((store.has_checkpoint(), step()), (true, 1));
+        // The last one is aside, the new one not in place yet.
+        fs::remove_dir_all(&fresh).unwrap();
+        fs::rename(&current, &old).unwrap();
+        assert_eq!((store.has_checkpoint(), step()), (true, 1));
+        save(2);
+        assert_eq!((step(), fresh.exists(), old.exists()), (2, false, false));
+        // The first of a run, written but not in place yet; saving the next must not begin by removing it.
+        fs::rename(&current, &fresh).unwrap();
+        assert_eq!((store.has_checkpoint(), step()), (true, 2));
+        save(3);
+        assert_eq!((step(), fresh.exists(), old.exists()), (3, false, false));
+        // Half removed.
+        fs::rename(&current, &fresh).unwrap();
+        fs::create_dir(&current).unwrap();
+        fs::write(current.join(STATE), "{\"step\": 2}").unwrap();
+        assert_eq!(step(), 3);
+        fs::remove_dir_all(&fresh).unwrap();
+        assert!(!store.has_checkpoint());
+        let error = store.load(Trainer::new(&plan).unwrap()).err().unwrap();
+        assert!(format!("{error:#}").contains("model.bpk"), "{error:#}");
     }
 }
