@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use sha2::{Digest, Sha256};
 use smgeo_engine::package::{ENCODER, FORMAT, LOCATOR};
-use smgeo_engine::{EngineError, Fusion as EngineFusion, Manifest, Package, TILE_PX};
+use smgeo_engine::{EngineError, Fusion as EngineFusion, Manifest, Package, TILE_PX, signature};
 
 use crate::model::{Config, Fusion, SmGeo};
 use crate::onnx::{self, GmoeLowering, Graph};
@@ -23,6 +23,9 @@ pub enum ExportError {
         #[source]
         source: std::io::Error,
     },
+    /// The folder holds a signed package.
+    #[error("the folder of the package is not written to")]
+    Signed(#[source] EngineError),
     /// The written package does not open.
     #[error("the written package does not open")]
     Package(#[source] EngineError),
@@ -69,7 +72,7 @@ pub enum Precision {
     F16,
 }
 
-/// Writes `encoder.onnx`, `locator.onnx` and `package.toml` into `folder`, and opens the result.
+/// Writes `encoder.onnx`, `locator.onnx` and `package.toml` into `folder`, and opens the result. A signed package is left as it is.
 pub fn export(
     model: &SmGeo,
     config: &Config,
@@ -77,6 +80,7 @@ pub fn export(
     form: Form,
     folder: &Path,
 ) -> Result<Package, ExportError> {
+    signature::check_unsigned(folder).map_err(ExportError::Signed)?;
     std::fs::create_dir_all(folder).map_err(|source| ExportError::File { path: folder.into(), source })?;
     let graphs = graphs(model, config, form.lowering);
     let [encoder, locator] = match form.precision {
@@ -128,4 +132,43 @@ fn write(path: &Path, graph: Graph, remarks: &[(&str, String)]) -> Result<(), Ex
     let file = |source| ExportError::File { path: path.into(), source };
     let bytes = onnx::file(graph, remarks).map_err(file)?;
     std::fs::write(path, bytes).map_err(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::training::Plan;
+
+    /// The smallest network that is one.
+    const PLAN: &str = "preset = 'nano'\n[data]\n[model]\nembed = 8\ndepths = [1, 1, 1, 1]\nheads = [1, 1, 1, 1]\n\
+        [model.moe]\nblocks = [[], [0], [0], []]\n[model.template]\nchannels = 16\n";
+
+    #[test]
+    fn a_signed_package_is_not_written_over() {
+        let config = toml::from_str::<Plan>(PLAN).unwrap().config().unwrap();
+        let model = SmGeo::new(&config, &Device::default()).unwrap();
+        let passport = Passport {
+            name: "small".into(),
+            gsd_m: 0.6,
+            gsd_m_range: [0.5, 0.7],
+            temperature: 1.0,
+            training: toml::Table::new(),
+            metrics: toml::Table::new(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let exported = || export(&model, &config, passport.clone(), GmoeLowering::Sparse.into(), folder.path());
+        exported().unwrap();
+        for name in [ENCODER, LOCATOR] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        std::fs::write(folder.path().join(signature::SIGNATURE), "signed").unwrap();
+        let error = exported().unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("the package is signed"), "{error}: {cause}");
+        for name in [ENCODER, LOCATOR] {
+            assert_eq!(std::fs::read_to_string(folder.path().join(name)).unwrap(), name);
+        }
+    }
 }
