@@ -28,6 +28,8 @@ pub struct Detection {
     pub outcome: Outcome,
     /// The ray's own answer for the same frame, where there is one.
     pub ray: Option<RayFix>,
+    /// The ray of the click itself, in the frame the operator saw, where there was a pose at that moment.
+    pub clicked: Option<RayFix>,
     /// The target's pixel in the frame.
     pub pixel: Pixel<geo::Frame>,
     /// The age, at capture time, of the telemetry behind the pose.
@@ -41,8 +43,10 @@ pub struct Detection {
 pub enum Outcome {
     /// The object is in the window.
     Found(Box<Found>),
-    /// It is not in the window, or nowhere clearly; the reason is a short constant phrase.
+    /// There is no answer that could be used; the reason is a short constant phrase.
     NotFound(&'static str),
+    /// The answer speaks against what is believed so far: it is not in the window, or away from the ray; a short constant phrase.
+    Against(&'static str),
     /// Tiles of the window are missing, so the question could not be asked.
     NoMap {
         /// How many of the window's tiles are missing.

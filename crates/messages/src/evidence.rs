@@ -1,5 +1,7 @@
 //! What reaches the fusion: an answer of the network, or the news that there was none to be had.
 
+use std::time::Duration;
+
 use smgeo_flow::Stamp;
 
 use crate::detection::Detection;
@@ -19,6 +21,8 @@ pub enum Evidence {
         frame: FrameId,
         /// When the frame was captured.
         captured: Stamp,
+        /// The age, at capture time, of the telemetry behind that frame's pose, where there is one.
+        telemetry_age: Option<Duration>,
         /// A short constant phrase.
         reason: &'static str,
     },

@@ -31,6 +31,8 @@ pub struct Prompt {
     pub frame_captured: Stamp,
     /// The pixel in that frame.
     pub click: Pixel<geo::Frame>,
+    /// One standard deviation of either coordinate of the click, pixels.
+    pub sigma_px: f64,
     /// What the operator calls it.
     pub label: Option<Arc<str>>,
     /// Who clicked, and so how well the frame is known.

@@ -87,6 +87,8 @@ pub struct Query {
     pub pose: Option<PoseUsed>,
     /// The ray's own answer, where there is a pose and the ray meets the ground.
     pub ray: Option<RayFix>,
+    /// The ray of the click itself, in the frame the operator saw, where there was a pose at that moment.
+    pub clicked: Option<RayFix>,
 }
 
 /// Is all questions about one frame; they are answered in one batch.
@@ -100,6 +102,8 @@ pub struct QueryBatch {
     pub queries: Vec<Query>,
     /// Targets that are wanted but not in sight, with the reason.
     pub unseen: Vec<(TargetId, &'static str)>,
+    /// The age, at capture time, of the telemetry behind the pose, where there is one.
+    pub telemetry_age: Option<Duration>,
     /// What stood in the way of a pose, if there is none.
     pub no_pose: Option<Arc<str>>,
 }

@@ -10,6 +10,7 @@ mod crop;
 mod finder;
 pub(crate) mod window;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use crossbeam_channel::{Receiver, Sender};
 use smgeo_engine::EncoderImage;
 use smgeo_engine::rectify::{Picture, Pyramid};
 use smgeo_flow::latest::{Put, Take};
-use smgeo_flow::{Fault, SharedClock, Stage};
+use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
 use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, RaySpread, SightSigma, TileId};
 use smgeo_messages::{
-    Followed, FollowedTarget, Frame, PoseUsed, Prompt, Query, QueryBatch, RayFix, SharedFrame, Sight, Telemetry, Track,
+    Followed, FollowedTarget, Frame, PoseUsed, Prompt, Query, QueryBatch, RayFix, SharedFrame, Sight, TargetId,
+    Telemetry, Track,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -77,6 +79,8 @@ pub struct Assemble {
     poses: PoseBuffer,
     ground: GroundSource,
     finder: Finder,
+    // The rays of the clicks themselves, with the revision of the prompt they belong to.
+    clicked: BTreeMap<TargetId, (u32, RayFix)>,
     ends: Ends,
 }
 
@@ -102,7 +106,7 @@ impl Assemble {
     ) -> Self {
         let windows = Windows::new(&config, zoom);
         let finder = Finder::new(ends.tracks.subscribe());
-        Self { config, clock, lens, windows, poses, ground, finder, ends }
+        Self { config, clock, lens, windows, poses, ground, finder, clicked: BTreeMap::new(), ends }
     }
 
     fn take_telemetry(&mut self) {
@@ -121,15 +125,18 @@ impl Assemble {
             captured: frame.captured,
             queries: Vec::with_capacity(followed.targets.len()),
             unseen: Vec::new(),
+            telemetry_age: scene.as_ref().ok().map(|scene| scene.used.telemetry_age),
             no_pose: scene.as_ref().err().cloned(),
         };
         if followed.targets.is_empty() {
             return batch;
         }
+        self.clicked.retain(|id, _| followed.targets.iter().any(|target| target.prompt.target == *id));
         let (width_px, height_px) = (frame.width_px as usize, frame.height_px as usize);
         let pyramid = Pyramid::new(Picture { rgb: &frame.bytes, width_px, height_px });
         for target in &followed.targets {
             let id = target.prompt.target;
+            self.note_click(frame, &target.prompt);
             let query = match target.sight {
                 Sight::Lost(reason) => Err(reason),
                 Sight::At { .. } if frame.frozen => Err("the video stands still"),
@@ -148,6 +155,18 @@ impl Assemble {
         batch
     }
 
+    /// Casts the ray of a new click in the frame the operator saw: following may be led away before the first question.
+    fn note_click(&mut self, newest: &Frame, prompt: &Prompt) {
+        let is_known = self.clicked.get(&prompt.target).is_some_and(|(revision, _)| *revision == prompt.revision);
+        if is_known {
+            return;
+        }
+        let scene = self.scene_at(prompt.frame_captured, newest.time_sigma, (newest.width_px, newest.height_px));
+        if let Some((_, fix)) = scene.ok().and_then(|scene| scene.cast(prompt.click, prompt.sigma_px)) {
+            self.clicked.insert(prompt.target, (prompt.revision, fix));
+        }
+    }
+
     /// Says where a target that is out of sight, or was mistaken for another, must be in the picture, if that is known.
     fn find_again(&mut self, frame: &Frame, scene: &Result<Scene, Arc<str>>, prompt: &Prompt) {
         let Ok(scene) = scene else { return };
@@ -157,15 +176,15 @@ impl Assemble {
         }
     }
 
-    /// Puts the camera over the ground at the frame's capture time, or says what stands in the way.
-    fn scene(&mut self, frame: &Frame) -> Result<Scene, Arc<str>> {
-        let at = self.poses.pose_at(frame.captured, frame.time_sigma).map_err(|why| Arc::from(why.to_string()))?;
+    /// Puts the camera over the ground at a moment, or says what stands in the way.
+    fn scene_at(&mut self, captured: Stamp, sigma: Duration, size_px: (u32, u32)) -> Result<Scene, Arc<str>> {
+        let at = self.poses.pose_at(captured, sigma).map_err(|why| Arc::from(why.to_string()))?;
         if let Some(suspicion) = at.suspicion {
             return Err(Arc::from(suspicion.phrase()));
         }
         let ground = self.ground.around(at.pose.position.at).map_err(|why| Arc::from(why.to_string()))?;
-        let told = self.poses.field_of_view_at(frame.captured).map(|told| told.horizontal_rad);
-        let camera = self.lens.camera(frame.width_px, frame.height_px, told);
+        let told = self.poses.field_of_view_at(captured).map(|told| told.horizontal_rad);
+        let camera = self.lens.camera(size_px.0, size_px.1, told);
         let used = PoseUsed { pose: at.pose, sigma: at.sigma, telemetry_age: at.age };
         Ok(Scene { camera, at, used, ground, object_height_m: self.config.object_height_m })
     }
@@ -208,7 +227,13 @@ impl Assemble {
             window,
             pose: scene.as_ref().ok().map(|scene| scene.used.clone()),
             ray: ray.map(|(_, fix)| fix),
+            clicked: self.clicked_of(&target.prompt),
         })
+    }
+
+    fn clicked_of(&self, prompt: &Prompt) -> Option<RayFix> {
+        let (revision, fix) = self.clicked.get(&prompt.target)?;
+        (*revision == prompt.revision).then_some(*fix)
     }
 
     /// Tells where the drone is, and which tiles will be needed.
@@ -243,7 +268,7 @@ impl Stage for Assemble {
             let frame = &followed.frame;
             self.ends.seen.note(SeenFrame::from(&**frame));
             self.ends.picture.send_replace(Some(frame.clone()));
-            let scene = self.scene(frame);
+            let scene = self.scene_at(frame.captured, frame.time_sigma, (frame.width_px, frame.height_px));
             let batch = self.assemble(&followed, &scene);
             self.ends.queries.put(batch);
             // What only the map and the tiles ahead need comes after the question.

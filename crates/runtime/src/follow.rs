@@ -21,6 +21,9 @@ pub use pyramid::{Pyramid, PyramidBuilder};
 pub use ring::FrameRing;
 pub use stage::{Follow, ReAnchor};
 
+/// How fast a picture may move, pixels a second of a frame 1280 wide: half a picture width.
+pub(crate) const PICTURE_MOTION_PX_S: f64 = 640.0;
+
 /// Configures following.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

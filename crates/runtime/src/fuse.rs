@@ -47,7 +47,7 @@ pub struct Fuse {
 /// Is what is known of one target.
 struct Target {
     prompt: Prompt,
-    // Where the first ray met the ground: what is followed from there on has to stay there.
+    // Where the ray of the click met the ground: what is followed from there on has to stay there.
     clicked: Option<RayFix>,
     hypothesis: Option<Hypothesis>,
     frame: FrameId,
@@ -85,9 +85,10 @@ impl Fuse {
         self.prompts_revision = set.revision;
         self.targets.retain(|target, _| set.get(*target).is_some());
         for prompt in set.targets.iter() {
-            let known = self.targets.get(&prompt.target).map(|target| target.prompt.revision);
-            if known != Some(prompt.revision) {
-                self.targets.insert(prompt.target, Target::new(prompt.clone(), self.clock.now()));
+            match self.targets.get_mut(&prompt.target) {
+                // It may have got another name.
+                Some(target) if target.prompt.revision == prompt.revision => target.prompt = prompt.clone(),
+                _ => drop(self.targets.insert(prompt.target, Target::new(prompt.clone(), self.clock.now()))),
             }
         }
     }
@@ -103,12 +104,12 @@ impl Fuse {
                 target.take_in(&self.config, detection);
                 Some(id)
             }
-            Evidence::Unseen { target: id, frame, captured, reason } => {
+            Evidence::Unseen { target: id, frame, captured, telemetry_age, reason } => {
                 let target = self.targets.get_mut(&id)?;
                 if captured < target.captured {
                     return None;
                 }
-                target.unseen(frame, captured, reason);
+                target.unseen(frame, captured, telemetry_age, reason);
                 Some(id)
             }
         }
@@ -184,13 +185,15 @@ impl Target {
         self.captured = detection.captured;
         self.pixel = Some(detection.pixel);
         self.telemetry_age = detection.telemetry_age;
-        if self.clicked.is_none() {
-            self.clicked = detection.ray;
-        }
+        self.clicked = self.clicked.or(detection.clicked);
         self.ray = detection.ray;
         self.provenance = Some(detection.provenance);
         self.reason = match detection.outcome {
             Outcome::NotFound(reason) => Some(reason),
+            Outcome::Against(reason) => {
+                self.contradict(config);
+                Some(reason)
+            }
             Outcome::NoMap { .. } => Some("the map has no tiles there"),
             Outcome::Found(found) if found.score < config.score_min => {
                 if let Some(hypothesis) = &mut self.hypothesis {
@@ -206,8 +209,17 @@ impl Target {
     fn confirm(&mut self, config: &Config, found: &Found) -> Option<&'static str> {
         // Following can be led to another object, and there map and ray agree: only the click still knows better.
         let elsewhere = |clicked: &RayFix| clicked.disagrees(found.at, found.covariance, config.click_widening);
-        if self.clicked.as_ref().is_some_and(elsewhere) {
-            return Some("what is followed is not where it was clicked");
+        match &self.clicked {
+            Some(clicked) if elsewhere(clicked) => {
+                // An answer about something else says nothing of the place.
+                if !self.has_strayed(config) {
+                    self.contradict(config);
+                }
+                return Some("what is followed is not where it was clicked");
+            }
+            // Whether following has kept to what was clicked cannot be told.
+            None if self.ray.is_some() => return Some("there was no pose at the moment of the click: click again"),
+            _ => {}
         }
         let verdict = match &mut self.hypothesis {
             Some(hypothesis) => hypothesis.weigh(config, found, self.captured),
@@ -230,9 +242,23 @@ impl Target {
         }
     }
 
-    fn unseen(&mut self, frame: FrameId, captured: Stamp, reason: &'static str) {
+    /// Says whether what is followed is no longer what was clicked: its ray leads elsewhere.
+    fn has_strayed(&self, config: &Config) -> bool {
+        let (Some(clicked), Some(ray)) = (&self.clicked, &self.ray) else { return false };
+        clicked.disagrees(ray.at, ray.spread.covariance, config.click_widening)
+    }
+
+    /// Lets an answer that the place is another count against it.
+    fn contradict(&mut self, config: &Config) {
+        if let Some(hypothesis) = &mut self.hypothesis {
+            hypothesis.average(config, 0.0, self.captured);
+        }
+    }
+
+    fn unseen(&mut self, frame: FrameId, captured: Stamp, telemetry_age: Option<Duration>, reason: &'static str) {
         self.frame = frame;
         self.captured = captured;
+        self.telemetry_age = telemetry_age;
         self.reason = Some(reason);
         self.pixel = None;
         self.ray = None;
@@ -244,6 +270,7 @@ impl Target {
         let state = self.state(config, now, mapped.as_ref(), confirmation_age);
         let estimate = match state {
             TrackState::Locked | TrackState::Coasting => mapped,
+            TrackState::Searching if self.has_strayed(config) => None,
             TrackState::Searching => self.ray.as_ref().and_then(by_ray),
             TrackState::Lost => None,
         };

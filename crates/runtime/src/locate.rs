@@ -195,7 +195,8 @@ impl Locate {
     fn answer(&mut self, batch: QueryBatch) -> Result<(), Fault> {
         for (target, reason) in &batch.unseen {
             let (frame, captured) = (batch.frame, batch.captured);
-            self.send(Evidence::Unseen { target: *target, frame, captured, reason })?;
+            let telemetry_age = batch.telemetry_age;
+            self.send(Evidence::Unseen { target: *target, frame, captured, telemetry_age, reason })?;
         }
         if batch.queries.is_empty() {
             return Ok(());
@@ -295,6 +296,7 @@ impl Locate {
             answered: self.clock.now(),
             outcome,
             ray: query.ray,
+            clicked: query.clicked,
             pixel: query.pixel,
             telemetry_age: query.pose.as_ref().map(|pose| pose.telemetry_age),
             provenance: self.provenance.clone(),

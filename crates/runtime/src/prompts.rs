@@ -22,9 +22,12 @@ pub use error::PromptError;
 pub use frame_index::{FrameIndex, SeenFrame};
 
 use crate::control::Metrics;
+use crate::follow::PICTURE_MOTION_PX_S;
 
 /// Requests that may wait for the actor: far more than operators click, far less than a flood.
 const MAILBOX_MAX: usize = 64;
+/// A click hits its object this well.
+const CLICK_SIGMA_PX: f64 = 2.0;
 
 /// Starts following the object under a pixel of the frame the operator saw. Answers with the prompt as accepted.
 #[derive(Message, Clone, Debug)]
@@ -38,14 +41,23 @@ pub struct Follow {
     pub label: Option<String>,
 }
 
+/// Says how long ago the picture that an operator saw was captured, as well as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownAgo {
+    /// The best guess.
+    pub mean: Duration,
+    /// One standard deviation.
+    pub sigma: Duration,
+}
+
 /// Starts following the object under a point of the picture, where the sender knows neither the frame nor its size.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<Prompt, PromptError>")]
 pub struct FollowPoint {
     /// The point as fractions of width and height, 0 to 1 from the top left.
     pub fraction: [f64; 2],
-    /// How long ago the picture that the operator saw was captured, as well as that is known.
-    pub shown_ago: Duration,
+    /// How long ago the picture that the operator saw was captured.
+    pub shown_ago: ShownAgo,
     /// What the operator calls the object.
     pub label: Option<String>,
 }
@@ -109,7 +121,7 @@ impl Prompts {
 
     fn follow(&mut self, follow: Follow) -> Result<Prompt, PromptError> {
         let seen = self.frame_of(follow.frame)?;
-        self.add(&seen, follow.click, follow.label, PromptSource::Exact)
+        self.add(&seen, (follow.click, CLICK_SIGMA_PX), follow.label, PromptSource::Exact)
     }
 
     fn follow_point(&mut self, point: &FollowPoint) -> Result<Prompt, PromptError> {
@@ -117,19 +129,21 @@ impl Prompts {
         if !(0.0..=1.0).contains(&x) || !(0.0..=1.0).contains(&y) {
             return Err(PromptError::OutsidePicture { x, y });
         }
-        let shown = self.clock.now().minus(point.shown_ago);
+        let shown = self.clock.now().minus(point.shown_ago.mean);
         let seen = self.frames.shown_at(shown).ok_or(PromptError::NoVideo)?;
         self.check_age(&seen)?;
         // The last column's outer edge is still the last column.
         let inside = |fraction: f64, size_px: u32| (fraction * f64::from(size_px)).min(f64::from(size_px) - 0.5);
         let click = Pixel::new(inside(x, seen.width_px), inside(y, seen.height_px));
-        self.add(&seen, click, point.label.clone(), PromptSource::AssumedFrame)
+        // The operator may have seen another frame, in which the object was elsewhere.
+        let sigma_px = CLICK_SIGMA_PX.hypot(PICTURE_MOTION_PX_S * point.shown_ago.sigma.as_secs_f64());
+        self.add(&seen, (click, sigma_px), point.label.clone(), PromptSource::AssumedFrame)
     }
 
     fn add(
         &mut self,
         seen: &SeenFrame,
-        click: Pixel<geo::Frame>,
+        (click, sigma_px): (Pixel<geo::Frame>, f64),
         label: Option<String>,
         source: PromptSource,
     ) -> Result<Prompt, PromptError> {
@@ -145,6 +159,7 @@ impl Prompts {
             frame: seen.id,
             frame_captured: seen.captured,
             click,
+            sigma_px,
             label,
             source,
             created: self.clock.now(),
@@ -164,6 +179,7 @@ impl Prompts {
             frame: seen.id,
             frame_captured: seen.captured,
             click: relocate.click,
+            sigma_px: CLICK_SIGMA_PX,
             source: PromptSource::Exact,
             created: self.clock.now(),
             ..before

@@ -29,4 +29,4 @@ pub use error::WebError;
 pub use heat::{HeatBoard, HeatMap};
 pub use server::{WebParts, WebServer};
 pub use tiles::{ServedTile, TileServer};
-pub use tracks::TrackBoard;
+pub use tracks::{ShownTrack, TrackBoard};

@@ -27,7 +27,7 @@ use anyhow::anyhow;
 use crossbeam_channel::bounded;
 use smgeo_flow::{SharedClock, StopToken, latest};
 use smgeo_geo::TileId;
-use smgeo_messages::wire::{Publisher, TrackV1};
+use smgeo_messages::wire::Publisher;
 use smgeo_messages::{Detection, Evidence, Followed, Frame, PromptSet, QueryBatch, SharedFrame, Telemetry, Track};
 use tokio::sync::{broadcast, watch};
 
@@ -40,7 +40,7 @@ use crate::locate;
 use crate::prompts::{FrameIndex, Prompts};
 use crate::terrain::GroundSource;
 use crate::tiles::{self, TileKeeper, TileSource};
-use crate::web::{DroneView, HeatBoard, TrackBoard, WebParts, WebServer};
+use crate::web::{DroneView, HeatBoard, ShownTrack, TrackBoard, WebParts, WebServer};
 
 /// Detections are evidence: room for several seconds of every target.
 const EVIDENCE_MAX: usize = 64;
@@ -98,7 +98,7 @@ impl Machine {
         let store = tiles::open(&config.tiles, clock.clone())?;
         let zoom = about::zoom(&config, &package, store.info())?;
         let keeper = Arc::new(TileKeeper::start(store.clone(), TILE_LOADERS, clock.clone())?);
-        let features = Arc::new(config.engine.features()?);
+        let features = Arc::new(config.engine.features_in_flight()?);
         let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
         // The first backend is made here, so that a network that cannot run is an error of the start.
         let backend = backend::build(&config.engine, &package)?;
@@ -127,7 +127,7 @@ impl Machine {
         let (re_anchors_sent, re_anchors_taken) = bounded(RE_ANCHORS_MAX);
         let (units, _) = broadcast::channel(BEHIND_MAX);
         let (tracks, _) = broadcast::channel::<Arc<Track>>(BEHIND_MAX);
-        let (wire, _) = broadcast::channel::<Arc<TrackV1>>(BEHIND_MAX);
+        let (wire, _) = broadcast::channel::<ShownTrack>(BEHIND_MAX);
         let (controls, _) = broadcast::channel(BEHIND_MAX);
         let (prompts_set, prompts_seen) = watch::channel(PromptSet::default());
         let (picture_sent, picture_seen) = watch::channel::<Option<SharedFrame>>(None);
@@ -175,7 +175,7 @@ impl Machine {
         stages.extend(inputs::stages(&config, &clock, &inputs)?);
 
         actix::spawn(frames_seen.clone().note_all_shown(units.subscribe()));
-        let track_board = TrackBoard::new(clock.clone());
+        let track_board = TrackBoard::default();
         let server = WebServer::start(WebParts {
             config: config.web.clone(),
             clock: clock.clone(),

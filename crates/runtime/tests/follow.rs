@@ -266,16 +266,16 @@ fn a_click_on_an_older_frame_is_carried_to_now_within_the_memory_allowed() {
     }
     assert!(ring.bytes() <= config.ring_bytes_max && ring.len() == 30);
     let click = |number: u64| Pixel::new(view(number).at[0], view(number).at[1]);
-    let follower = ring.carry(FrameId(35), click(35), None, &mut buffers).expect("it is stored");
+    let follower = ring.carry(FrameId(35), click(35), 2.0, &mut buffers).expect("it is stored");
     let now = follower.seen().expect("followed");
     assert!(error_px(now.pixel, view(59)) < 0.5, "{:?}", now.pixel);
 
     // Frame 40 was never taken: its neighbour stands for it, and the sigma says so.
-    let replaced = ring.carry(FrameId(40), click(40), None, &mut buffers).expect("a neighbour is stored");
+    let replaced = ring.carry(FrameId(40), click(40), 2.0, &mut buffers).expect("a neighbour is stored");
     let replaced = replaced.seen().expect("followed");
     assert!(replaced.sigma_px > 10.0 && error_px(replaced.pixel, view(59)) < replaced.sigma_px);
-    assert_eq!(ring.carry(FrameId(3), click(3), None, &mut buffers).err(), Some(LostReason::FrameGone));
-    assert_eq!(ring.carry(FrameId(90), click(3), None, &mut buffers).err(), Some(LostReason::FrameGone));
+    assert_eq!(ring.carry(FrameId(3), click(3), 2.0, &mut buffers).err(), Some(LostReason::FrameGone));
+    assert_eq!(ring.carry(FrameId(90), click(3), 2.0, &mut buffers).err(), Some(LostReason::FrameGone));
 }
 
 #[test]
@@ -297,6 +297,7 @@ fn the_stage_follows_each_prompt_from_its_frame() {
         frame: FrameId(frame),
         frame_captured: Stamp::default(),
         click: Pixel::new(CLICK[0] + frame as f64 + dx, CLICK[1]),
+        sigma_px: 2.0,
         label: None,
         source: PromptSource::Exact,
         created: Stamp::default(),

@@ -212,6 +212,12 @@ async fn a_live_client_clicks_and_hears_targets_tracks_and_state() {
     assert_eq!((&track["track"]["target"], &track["stale"]), (&json!(1), &json!(false)));
     assert!(track["age_ms"].as_f64().unwrap() >= 80.0);
 
+    server.publish_late(&prompt, 2, Duration::from_secs(5));
+    let late = socket.hear("track").await;
+    assert!(late["age_ms"].as_f64().unwrap() >= 5_080.0, "a track that waited for its turn is as old as it is");
+    assert_eq!(late["stale"], json!(true));
+    server.publish(&prompt, 1);
+
     server.until("the board has the track", || server.tracks_known() == 1).await;
     let mut late = Socket::open(&server.address, "/ws").await;
     assert_eq!(late.hear("track").await["track"]["sequence"], json!(1), "a late client hears the newest track");

@@ -138,6 +138,7 @@ mod tests {
             frame: FrameId(1),
             frame_captured: Stamp::from_ns(0),
             click: Pixel::new(0.0, 0.0),
+            sigma_px: 2.0,
             label: None,
             source: PromptSource::Exact,
             created: Stamp::from_ns(0),

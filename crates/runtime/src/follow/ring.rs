@@ -7,18 +7,14 @@ use std::time::Duration;
 use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::FrameId;
 
-use super::Config;
 use super::follower::{Buffers, Follower, LostReason};
 use super::pyramid::Pyramid;
+use super::{Config, PICTURE_MOTION_PX_S};
 
 /// Frames stepped through on the way to now: more would hold up the newest frame, and following bridges a few at once.
 const STEPS_MAX: usize = 40;
 /// A click on a frame that was never taken starts on its neighbour, if that was captured this close to it.
 const NEIGHBOUR_MAX: Duration = Duration::from_millis(100);
-/// How far a picture may have moved between neighbours, pixels a second: half a picture width.
-const NEIGHBOUR_MOTION_PX_S: f64 = 640.0;
-/// A click hits its object this well.
-const CLICK_SIGMA_PX: f64 = 2.0;
 
 /// Keeps frames for some seconds, within a limit of memory.
 pub struct FrameRing {
@@ -68,16 +64,16 @@ impl FrameRing {
         self.pictures.back().is_none_or(|newest| frame > newest.id)
     }
 
-    /// Follows a point from the frame it was seen in to the newest. With `sigma_px` absent it is a click.
+    /// Follows a point, whose coordinates have the standard deviation `sigma_px`, from the frame it was seen in to the newest.
     pub fn carry(
         &self,
         frame: FrameId,
         pixel: Pixel<geo::Frame>,
-        sigma_px: Option<f64>,
+        sigma_px: f64,
         buffers: &mut Buffers,
     ) -> Result<Follower, LostReason> {
         let (begin, apart) = self.position(frame).ok_or(LostReason::FrameGone)?;
-        let sigma_px = sigma_px.unwrap_or(CLICK_SIGMA_PX).hypot(NEIGHBOUR_MOTION_PX_S * apart.as_secs_f64());
+        let sigma_px = sigma_px.hypot(PICTURE_MOTION_PX_S * apart.as_secs_f64());
         let mut follower = Follower::start(&self.config, self.pictures[begin].clone(), pixel, sigma_px);
         let last = self.pictures.len() - 1;
         let stride = (last - begin).div_ceil(STEPS_MAX).max(1);

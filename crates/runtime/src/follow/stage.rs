@@ -98,7 +98,7 @@ impl Follow {
             Some(target) => sight_of(&target.follower),
             None if self.is_yet_to_come(prompt.frame) => Sight::Lost("the clicked frame is not decoded yet"),
             None => {
-                let follower = self.ring.carry(prompt.frame, prompt.click, None, &mut self.buffers);
+                let follower = self.ring.carry(prompt.frame, prompt.click, prompt.sigma_px, &mut self.buffers);
                 let sight = sight_of(&follower);
                 self.targets.insert(prompt.target, Target { revision: prompt.revision, follower });
                 sight
@@ -122,7 +122,7 @@ impl Follow {
             return;
         }
         // A target that was lost from sight and found by other means is followed again from where it was found.
-        let follower = self.ring.carry(found.frame, found.pixel, Some(found.sigma_px), &mut self.buffers);
+        let follower = self.ring.carry(found.frame, found.pixel, found.sigma_px, &mut self.buffers);
         if follower.is_ok() {
             target.follower = follower;
         }

@@ -20,6 +20,8 @@ struct Bench {
     tracks: broadcast::Receiver<Arc<Track>>,
     fuse: Fuse,
     frame: u64,
+    /// Where the ray of the click met the ground.
+    clicked: Option<LatLon>,
 }
 
 fn bench() -> Bench {
@@ -29,7 +31,7 @@ fn bench() -> Bench {
     let (tracks_sent, tracks) = broadcast::channel(256);
     let latency = crate::control::Metrics::new().latency("capture_to_publish");
     let fuse = Fuse::new(Config::default(), clock.clone(), prompts_seen, evidence_taken, tracks_sent, latency);
-    let bench = Bench { clock, prompts, evidence, tracks, fuse, frame: 0 };
+    let bench = Bench { clock, prompts, evidence, tracks, fuse, frame: 0, clicked: Some(place(3.0)) };
     bench.click(1);
     bench
 }
@@ -68,6 +70,7 @@ impl Bench {
             frame: FrameId(0),
             frame_captured: self.clock.now(),
             click: Pixel::new(10.0, 10.0),
+            sigma_px: 2.0,
             label: None,
             source: PromptSource::Exact,
             created: self.clock.now(),
@@ -103,6 +106,7 @@ impl Bench {
             answered: self.clock.now(),
             outcome,
             ray: Some(RayFix { at: ray_at, spread: straight_down(6.0), range_m: 150.0 }),
+            clicked: self.clicked.map(|at| RayFix { at, spread: straight_down(6.0), range_m: 150.0 }),
             pixel: Pixel::new(10.0, 10.0),
             telemetry_age: Some(Duration::from_millis(20)),
             provenance: Arc::new(provenance),
@@ -249,6 +253,57 @@ fn a_target_that_following_led_away_from_its_click_is_never_locked_there() {
     let last = tracks.last().unwrap();
     assert_eq!(last.state, TrackState::Lost);
     assert_eq!(last.reason, Some("what is followed is not where it was clicked"));
+}
+
+#[test]
+fn a_target_that_following_led_away_before_the_first_question_is_never_locked() {
+    let mut bench = bench();
+    let track = (0..40).map(|_| bench.answer_along(place(115.0), 1, found(116.0, 2.0))).last().unwrap();
+    assert_eq!((track.state, track.fixes), (TrackState::Searching, 0));
+    assert!(track.estimate.is_none(), "the ray of something else is no position of this");
+}
+
+#[test]
+fn without_a_pose_at_the_moment_of_the_click_nothing_is_locked() {
+    let mut bench = bench();
+    bench.clicked = None;
+    let track = bench.locked();
+    assert_eq!((track.state, track.fixes), (TrackState::Searching, 0));
+    assert_eq!(track.reason, Some("there was no pose at the moment of the click: click again"));
+}
+
+#[test]
+fn answers_that_the_place_is_another_make_a_lock_doubtful_however_far_off_they_are() {
+    for against in [Outcome::Against("map and ray disagree"), found(400.0, 2.0)] {
+        let mut bench = bench();
+        assert_eq!(bench.locked().state, TrackState::Locked);
+        let outcome = |index: u32| if index.is_multiple_of(3) { against.clone() } else { found(0.0, 2.0) };
+        let track = (0..40).map(|index| bench.answer(outcome(index))).last().unwrap();
+        assert_eq!(track.state, TrackState::Searching);
+    }
+}
+
+#[test]
+fn a_new_name_is_told_with_the_next_track() {
+    let mut bench = bench();
+    bench.locked();
+    bench.prompts.send_modify(|set| {
+        let renamed = Prompt { label: Some("tank".into()), ..set.targets[0].clone() };
+        *set = PromptSet { revision: 5, targets: Arc::new([renamed]) };
+    });
+    let track = bench.answer(found(0.0, 2.0));
+    assert_eq!((track.label.as_deref(), track.state), (Some("tank"), TrackState::Locked));
+}
+
+#[test]
+fn a_frame_without_a_pose_tells_no_age_of_telemetry() {
+    let mut bench = bench();
+    bench.locked();
+    let captured = bench.clock.now();
+    let unseen =
+        Evidence::Unseen { target: TARGET, frame: FrameId(99), captured, telemetry_age: None, reason: "out of sight" };
+    bench.evidence.try_send(unseen).unwrap();
+    assert_eq!(bench.step().telemetry_age, None);
 }
 
 #[test]

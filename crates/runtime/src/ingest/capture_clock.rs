@@ -8,7 +8,11 @@
 //! A sender's first reports may be wrong by whole tenths of a second without looking impossible: GStreamer's servers are
 //! wrong in the first by the time the first picture waited. While reports are on trial the sender's time is taken, since
 //! it is the better guess, but held to be as uncertain as it differs from the other. A report that differs from the ones
-//! before widens the sigma until the next have agreed with it.
+//! before widens the sigma until the next have agreed with it. Once they have, a great age is the link's doing and no sign of a
+//! wrong clock, and the sender's time is kept.
+//!
+//! Our own wall clock, through which the sender's time comes, is taken as it stood when the connection began: a step of it
+//! moves no capture time, but says by how much the clock was wrong then or is now, and that is part of the sigma.
 //!
 //! Capture time never runs backwards while presentation time advances: when the better source says a frame is older than
 //! the worse one had guessed, the difference is worn down over the next frames, and until then it is part of the sigma.
@@ -29,6 +33,8 @@ const SENDER_AHEAD_NS_MAX: i64 = SECOND_NS / 20;
 const TRIAL_NS: i64 = 6 * SECOND_NS;
 /// Reports that differ by less than this are the same: clocks drift, and their readings are not exact.
 const SAME_NS: i64 = 2 * SECOND_NS / 1_000;
+/// Our wall clock moves by less than this when it is only being read: more is a step.
+const STEP_NS: i64 = 20_000_000;
 const ARRIVAL_SIGMA: Duration = Duration::from_millis(100);
 
 /// Is what is known about a frame when it arrives.
@@ -40,8 +46,10 @@ pub struct Arrival {
     pub running_ns: Option<i64>,
     /// The pipeline's running time now, ns.
     pub running_now_ns: Option<i64>,
-    /// The moment of capture by the sender's wall clock.
+    /// The moment of capture by the sender's wall clock, through our own as it is set now.
     pub sender: Option<Stamp>,
+    /// The wall time of our timeline's origin, microseconds since 1970, as our wall clock is set now.
+    pub wall_origin_us: i64,
 }
 
 /// Is a capture time and what it is worth.
@@ -74,6 +82,9 @@ pub struct Trust {
 pub struct CaptureClock {
     trust: Trust,
     reports: Option<Reports>,
+    // Whether reports have stood their trial, and what our wall clock said of the timeline's origin when they began.
+    confirmed: bool,
+    wall_origin_us: Option<i64>,
     // What is added to running time to get capture time, and the newest running time seen.
     line: Option<Line>,
 }
@@ -98,7 +109,7 @@ struct Reports {
 impl CaptureClock {
     /// Makes a clock for a new connection.
     pub fn new(trust: Trust) -> Self {
-        Self { trust, reports: None, line: None }
+        Self { trust, reports: None, confirmed: false, wall_origin_us: None, line: None }
     }
 
     /// Tells when a frame was captured: never after it arrived.
@@ -124,14 +135,29 @@ impl CaptureClock {
     fn target(&mut self, arrival: Arrival) -> (i64, TimeSource, Duration) {
         let (guess_ns, guess_source, guess_sigma) = self.guess(arrival);
         if let Some(sender) = arrival.sender {
-            let age_ns = signed_ns(arrival.at) - signed_ns(sender);
-            if (-SENDER_AHEAD_NS_MAX..=ns(self.trust.sender_age_max)).contains(&age_ns) {
-                let apart = Duration::from_nanos(signed_ns(sender).abs_diff(guess_ns));
+            let (sender_ns, step) = self.unstepped(sender, arrival.wall_origin_us);
+            let age_ns = signed_ns(arrival.at) - sender_ns;
+            let age_ns_max = if self.confirmed { i64::MAX } else { ns(self.trust.sender_age_max) };
+            if (-SENDER_AHEAD_NS_MAX..=age_ns_max).contains(&age_ns) {
+                let apart = Duration::from_nanos(sender_ns.abs_diff(guess_ns));
                 let on_trial = self.trust.pts_sigma.max(apart);
-                return (signed_ns(sender), TimeSource::Ntp, self.sender_sigma(sender, arrival.running_ns, on_trial));
+                let sigma = self.sender_sigma(sender_ns, arrival.running_ns, on_trial) + step;
+                return (sender_ns, TimeSource::Ntp, sigma);
             }
         }
         (guess_ns, guess_source, guess_sigma)
+    }
+
+    /// The sender's time through our wall clock as it stood when its reports began, ns, and how far that has been stepped since. While
+    /// no report was believed the clock may still be set.
+    fn unstepped(&mut self, sender: Stamp, wall_origin_us: i64) -> (i64, Duration) {
+        if self.reports.is_none() {
+            self.wall_origin_us = None;
+        }
+        let step_us = wall_origin_us.saturating_sub(*self.wall_origin_us.get_or_insert(wall_origin_us));
+        let step_ns = step_us.saturating_mul(1_000);
+        let step = if step_ns.abs() > STEP_NS { Duration::from_nanos(step_ns.unsigned_abs()) } else { Duration::ZERO };
+        (signed_ns(sender).saturating_add(step_ns), step)
     }
 
     /// The capture time without the sender's clock.
@@ -150,11 +176,12 @@ impl CaptureClock {
 
     /// What the sender's time is worth: its clock's sigma and what its reports differ by; while on trial, at least
     /// `on_trial`.
-    fn sender_sigma(&mut self, sender: Stamp, running_ns: Option<i64>, on_trial: Duration) -> Duration {
+    fn sender_sigma(&mut self, sender_ns: i64, running_ns: Option<i64>, on_trial: Duration) -> Duration {
         let Some(running_ns) = running_ns else { return self.trust.sender_sigma.max(on_trial) };
-        let offset_ns = signed_ns(sender).saturating_sub(running_ns);
+        let offset_ns = sender_ns.saturating_sub(running_ns);
         let reports = Reports::taking(self.reports, offset_ns, running_ns);
         self.reports = Some(reports);
+        self.confirmed |= !reports.are_on_trial();
         let least = if reports.are_on_trial() { on_trial } else { Duration::ZERO };
         (self.trust.sender_sigma + reports.half()).max(least)
     }
@@ -244,6 +271,7 @@ mod tests {
             running_ns: Some(pts_ms * MS),
             running_now_ns: Some((pts_ms + 5) * MS),
             sender: sender_age_ms.map(|age_ms| stamp(at_ms - age_ms)),
+            wall_origin_us: 0,
         }
     }
 
@@ -309,6 +337,47 @@ mod tests {
         let sigmas: Vec<_> = (trial + 2..2 * trial + 2).map(|index| at(index, 15)).collect();
         assert!(sigmas.is_sorted_by(|a, b| a >= b));
         assert_eq!(sigmas.last(), Some(&Duration::from_millis(10)));
+    }
+
+    #[test]
+    fn video_that_comes_to_be_seconds_late_is_as_old_as_its_sender_says() {
+        let mut clock = clock();
+        let at = |index: i64| BEGIN_MS + index * FRAME_MS;
+        let trial = 1 + (TRIAL_NS / (FRAME_MS * MS));
+        for index in 0..=trial {
+            clock.capture_time(frame(at(index), index * FRAME_MS, Some(40)));
+        }
+        // The link holds back ever more: the sender's clock and presentation time still agree.
+        for (index, late_ms) in (trial + 1..trial + 200).zip((0..4_000).step_by(20)) {
+            let arrived_ms = at(index) + late_ms;
+            let time = clock.capture_time(frame(arrived_ms, index * FRAME_MS, Some(40 + late_ms)));
+            assert_eq!((time.source, time.captured), (TimeSource::Ntp, stamp(at(index) - 40)), "{late_ms} ms late");
+        }
+    }
+
+    #[test]
+    fn a_step_of_our_own_wall_clock_moves_nothing_and_widens_the_sigma_for_good() {
+        let mut clock = clock();
+        let mut at = |index: i64, step_ms: i64| {
+            let at_ms = BEGIN_MS + index * FRAME_MS;
+            // Our clock is put forward: what the sender says now seems to lie further back.
+            let arrival = frame(at_ms, index * FRAME_MS, Some(40 + step_ms));
+            let time = clock.capture_time(Arrival { wall_origin_us: step_ms * 1_000, ..arrival });
+            assert_eq!(time.captured, stamp(at_ms - 40), "frame {index}");
+            time.sigma
+        };
+        let trial = 1 + (TRIAL_NS / (FRAME_MS * MS));
+        assert_eq!((0..=trial).map(|index| at(index, 0)).last(), Some(Duration::from_millis(10)));
+        let after = (trial + 1..3 * trial).map(|index| at(index, 800)).min();
+        assert_eq!(after, Some(Duration::from_millis(810)));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_at_last_lets_the_sender_be_believed() {
+        let mut clock = clock();
+        let unset = clock.capture_time(frame(BEGIN_MS, 0, Some(3_600_000)));
+        let set = Arrival { wall_origin_us: -3_600_000_000, ..frame(BEGIN_MS + FRAME_MS, FRAME_MS, Some(40)) };
+        assert_eq!((unset.source, clock.capture_time(set).source), (TimeSource::PtsArrival, TimeSource::Ntp));
     }
 
     #[test]

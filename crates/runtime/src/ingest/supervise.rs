@@ -215,6 +215,7 @@ impl Stage for Ingest {
                 let (frames, media_origin) = (tap.frames(), tap.media_origin());
                 let now = self.outlet.clock.now();
                 let (silence, connecting) = (now.since(tap.arrived_last()), now.since(*begun));
+                let blind = now.since(tap.pictured_last());
                 if frames > 0 {
                     self.live(media_origin);
                 }
@@ -223,6 +224,11 @@ impl Stage for Ingest {
                     Some(End::Failed(cause, detail)) => self.lose(cause, detail),
                     None if frames > 0 && silence > self.config.silence_max() => {
                         self.lose(LossCause::Silent, format!("nothing came for {} ms", silence.as_millis()));
+                    }
+                    // What comes is not decoded any more; the next connection begins with another decoder.
+                    None if frames > 0 && blind > self.config.connect_max() => {
+                        let words = format!("the video comes, but no picture for {} ms", blind.as_millis());
+                        self.lose(LossCause::Broken, words);
                     }
                     None if frames == 0 && connecting > self.config.connect_max() => {
                         self.lose(LossCause::Silent, format!("no picture within {} ms", connecting.as_millis()));

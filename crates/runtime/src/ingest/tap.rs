@@ -110,6 +110,7 @@ pub struct Tap {
     waits_for_key: AtomicBool,
     arrived_last_ns: AtomicU64,
     frames: AtomicU64,
+    pictured_last_ns: AtomicU64,
     media_origin_ns: AtomicU64,
 }
 
@@ -136,6 +137,7 @@ impl Tap {
             waits_for_key: AtomicBool::new(false),
             arrived_last_ns,
             frames: AtomicU64::new(0),
+            pictured_last_ns: AtomicU64::new(0),
             media_origin_ns: AtomicU64::new(0),
         }
     }
@@ -148,6 +150,11 @@ impl Tap {
     /// Counts the frames handed on by this connection.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Returns when a picture was last handed on; the origin before the first.
+    pub fn pictured_last(&self) -> Stamp {
+        Stamp::from_ns(self.pictured_last_ns.load(Ordering::Relaxed))
     }
 
     /// Returns the moment at which the source's running time was zero: for a recording, when its first frame was shown.
@@ -206,7 +213,9 @@ impl Tap {
         }
         let sender = sender_wall_us(buffer).map(|wall_us| self.outlet.clock.stamp_of_wall_us(wall_us));
         let mut stamping = locked(&self.stamping);
-        let time = stamping.capture_clock.capture_time(Arrival { at: arrived, running_ns, running_now_ns, sender });
+        let wall_origin_us = self.outlet.clock.wall_us(Stamp::default());
+        let arrival = Arrival { at: arrived, running_ns, running_now_ns, sender, wall_origin_us };
+        let time = stamping.capture_clock.capture_time(arrival);
         if time.sender_refused {
             Counts::add(&self.outlet.counts.sender_time_refused);
         }
@@ -231,6 +240,7 @@ impl Tap {
             return Counts::add(&counts.frames_refused);
         };
         self.outlet.hand_on(stamped, width_px, height_px, bytes);
+        self.pictured_last_ns.store(self.outlet.clock.now().ns(), Ordering::Relaxed);
         self.frames.fetch_add(1, Ordering::Relaxed);
     }
 

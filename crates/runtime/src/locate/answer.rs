@@ -29,7 +29,8 @@ impl Reading<'_> {
     /// Says what the network made of `query`, whose window lacks the tiles `missing`.
     pub fn outcome(&self, query: &Query, maps: &Maps, missing: &[TileId]) -> Outcome {
         let of = query.window.tiles().count();
-        if self.unmapped(query, missing) > UNMAPPED_MAX {
+        let unmapped = self.unmapped(query, missing);
+        if unmapped > UNMAPPED_MAX {
             return Outcome::NoMap { missing: missing.len(), of };
         }
         let Ok(posterior) = Posterior::new(maps, self.stride_px, self.temperature) else {
@@ -42,12 +43,12 @@ impl Reading<'_> {
         let absent = f64::from(posterior.absent());
         match decode_posterior(posterior, maps) {
             Err(_) => Outcome::NotFound("the network gave no usable answer"),
-            Ok(_) if absent > ABSENT_MAX => Outcome::NotFound("it is not in the search window"),
-            Ok(located) => self.found(query, located, absent),
+            Ok(_) if absent > ABSENT_MAX => Outcome::Against("it is not in the search window"),
+            Ok(located) => self.found(query, located, absent, unmapped),
         }
     }
 
-    fn found(&self, query: &Query, located: Located, absent: f64) -> Outcome {
+    fn found(&self, query: &Query, located: Located, absent: f64, unmapped: f64) -> Outcome {
         let place = |[x, y]: [f64; 2]| query.window.lat_lon(Pixel::new(x, y));
         let [left, top, right, bottom] = located.box_xyxy_px.map(f64::from);
         let (Some(at), Some(north_west), Some(south_east)) =
@@ -60,7 +61,7 @@ impl Reading<'_> {
         };
         let widening = self.config.prior_widening;
         if query.ray.is_some_and(|ray| ray.disagrees(at, covariance, widening)) {
-            return Outcome::NotFound("map and ray disagree");
+            return Outcome::Against("map and ray disagree");
         }
         let scale = query.window.metres_per_px();
         let size_m = ((right - left) * scale.east).max((bottom - top) * scale.north);
@@ -72,7 +73,8 @@ impl Reading<'_> {
             covariance,
             shared,
             bounds_deg: [north_west.lon_deg(), south_east.lat_deg(), south_east.lon_deg(), north_west.lat_deg()],
-            score: f64::from(located.mass),
+            // It may as well be where the map has no tiles.
+            score: f64::from(located.mass) * (1.0 - unmapped),
             absent,
             window: query.window,
             posterior: Arc::new(located.posterior),

@@ -157,10 +157,12 @@ impl Flight {
             window: self.windows.around(&ray).unwrap(),
             pose: None,
             ray: Some(ray),
+            clicked: Some(ray),
         };
         let captured = self.clock.now();
         let frame = FrameId(self.frames);
-        self.queries.put(QueryBatch { frame, captured, queries: vec![query], unseen: Vec::new(), no_pose: None });
+        let (queries, unseen) = (vec![query], Vec::new());
+        self.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None, no_pose: None });
         self.locate.step().unwrap();
         assert_eq!(self.answers.try_iter().count(), 1);
     }

@@ -152,7 +152,11 @@ async fn a_point_without_a_frame_lands_on_the_frame_shown_then_and_says_so() {
     bench.clock.advance(Duration::from_millis(200));
     bench.show(FrameId(106));
     bench.clock.advance(Duration::from_millis(50));
-    let point = FollowPoint { fraction: [0.5, 1.0], shown_ago: Duration::from_millis(150), label: None };
+    let point = FollowPoint {
+        fraction: [0.5, 1.0],
+        shown_ago: ShownAgo { mean: Duration::from_millis(150), sigma: Duration::from_millis(50) },
+        label: None,
+    };
     let prompt = bench.prompts.send(point.clone()).await.unwrap().unwrap();
     assert_eq!((prompt.frame, prompt.source), (FRAME, PromptSource::AssumedFrame));
     assert_eq!((prompt.click.x, prompt.click.y), (640.0, 719.5));

@@ -21,6 +21,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::camera_commands::{Order, id};
 use super::camera_messages::{self, OwnState};
 use super::{Answer, CameraCommand, PromptPort};
+use crate::prompts::ShownAgo;
 use crate::telemetry::{Link, Received};
 
 /// How long a step waits for a command.
@@ -49,6 +50,8 @@ pub struct CameraConfig {
     pub component_id: u8,
     /// How long after its capture a picture is seen by the ground station's operator, milliseconds.
     pub shown_ago_ms: f64,
+    /// One standard deviation of that, milliseconds: while the picture moves, the click is as uncertain as the object has moved.
+    pub shown_ago_sigma_ms: f64,
     /// The video's RTSP address as ground stations reach it.
     pub video_uri: Option<String>,
     /// The gimbal's component id, where there is one.
@@ -63,6 +66,7 @@ impl Default for CameraConfig {
             system_id: None,
             component_id: *COMPONENTS.start(),
             shown_ago_ms: 250.0,
+            shown_ago_sigma_ms: 50.0,
             video_uri: None,
             gimbal_device_id: 0,
             status_text: true,
@@ -94,7 +98,9 @@ pub struct CameraComponent {
     component: u8,
     taken: Vec<u8>,
     newest: BTreeMap<TargetId, Arc<Track>>,
+    // The target that a ground station asked for last, and whether one ever did: then others' targets are none of its business.
     own_target: Option<TargetId>,
+    has_asked: bool,
     image: Repeating,
     geo: Repeating,
     was_active: bool,
@@ -151,6 +157,7 @@ impl CameraComponent {
             taken: Vec::new(),
             newest: BTreeMap::new(),
             own_target: None,
+            has_asked: false,
             image: Repeating::default(),
             geo: Repeating::default(),
             was_active: false,
@@ -261,11 +268,15 @@ impl CameraComponent {
 
     /// A ground station follows one target: the new one takes the place of the old.
     fn follow(&mut self, fraction: [f64; 2]) -> Answer {
-        let shown_ago = Duration::from_secs_f64((self.config.shown_ago_ms * 1e-3).clamp(0.0, 10.0));
+        let duration = |ms: f64| Duration::from_secs_f64((ms * 1e-3).clamp(0.0, 10.0));
+        let CameraConfig { shown_ago_ms, shown_ago_sigma_ms, .. } = self.config;
+        let shown_ago = ShownAgo { mean: duration(shown_ago_ms), sigma: duration(shown_ago_sigma_ms) };
         match self.prompts.follow(fraction, shown_ago) {
             Ok(prompt) => {
                 tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "click taken over mavlink, frame assumed");
-                self.own_target.replace(prompt.target).into_iter().for_each(|target| self.prompts.stop(target));
+                self.has_asked = true;
+                let before = self.own_target.replace(prompt.target);
+                before.into_iter().for_each(|target| self.prompts.stop(target));
                 Answer::Accepted
             }
             Err(reason) => {
@@ -302,10 +313,14 @@ impl CameraComponent {
         answer.into_iter().for_each(|answer| self.send(&answer, to));
     }
 
-    /// The track that is reported: the one this ground station asked for, else the newest target.
+    /// The track that is reported: that of the target a ground station asked for, and nothing once that is gone, since the messages do
+    /// not say which target they are about; the newest target where no ground station ever asked for one.
     fn shown(&self) -> Option<Arc<Track>> {
-        let own = self.own_target.and_then(|target| self.newest.get(&target));
-        own.or_else(|| self.newest.values().next_back()).cloned()
+        let shown = match self.has_asked {
+            true => self.own_target.and_then(|target| self.newest.get(&target)),
+            false => self.newest.values().next_back(),
+        };
+        shown.cloned()
     }
 
     fn drain_tracks(&mut self) {

@@ -6,7 +6,7 @@ use actix::Addr;
 use smgeo_messages::{Prompt, TargetId};
 use tokio::runtime::Runtime;
 
-use crate::prompts::{Delete, FollowPoint, FrameIndex, Prompts};
+use crate::prompts::{Delete, FollowPoint, FrameIndex, Prompts, ShownAgo};
 
 /// The longest a sender is kept waiting: its retries come after a second and more.
 const ANSWER_MAX: Duration = Duration::from_millis(200);
@@ -15,7 +15,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(200);
 pub trait PromptPort: Send {
     /// Starts following the object under a point of the picture (fractions of width and height from the top left) that was
     /// captured `shown_ago`. The answered prompt names the frame that was assumed.
-    fn follow(&mut self, fraction: [f64; 2], shown_ago: Duration) -> Result<Prompt, String>;
+    fn follow(&mut self, fraction: [f64; 2], shown_ago: ShownAgo) -> Result<Prompt, String>;
 
     /// Stops following a target; one that is gone already is no error.
     fn stop(&mut self, target: TargetId);
@@ -41,7 +41,7 @@ impl ActorPromptPort {
 }
 
 impl PromptPort for ActorPromptPort {
-    fn follow(&mut self, fraction: [f64; 2], shown_ago: Duration) -> Result<Prompt, String> {
+    fn follow(&mut self, fraction: [f64; 2], shown_ago: ShownAgo) -> Result<Prompt, String> {
         let request = self.prompts.send(FollowPoint { fraction, shown_ago, label: None });
         match self.runtime.block_on(async { tokio::time::timeout(ANSWER_MAX, request).await }) {
             Ok(Ok(answer)) => answer.map_err(|refusal| refusal.to_string()),

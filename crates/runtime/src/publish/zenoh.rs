@@ -20,8 +20,8 @@ use smgeo_messages::TargetId;
 
 use super::{Numbered, PublishError, Sink};
 
-/// A target that published nothing for so long was dropped: its key is deleted and no longer answered.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A target that published nothing for so long was dropped: its key is deleted. Tracks are published twice a second at least.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// Says how the bus is joined.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,7 +73,8 @@ pub struct ZenohSink {
     _queryable: Queryable<()>,
 }
 
-type Newest = Arc<Mutex<BTreeMap<String, Bytes>>>;
+/// The newest record of each key, and when its track was published.
+type Newest = Arc<Mutex<BTreeMap<String, (Bytes, Stamp)>>>;
 
 impl ZenohSink {
     /// Joins the bus. `drone` becomes a part of the keys.
@@ -84,11 +85,11 @@ impl ZenohSink {
             |error: ::zenoh::Error| PublishError::Bus { endpoints: endpoints.clone(), reason: error.to_string() };
         let session = ::zenoh::open(bus_config(config).map_err(failed)?).wait().map_err(failed)?;
         let newest = Newest::default();
-        let answering = newest.clone();
+        let (answering, now) = (newest.clone(), clock.clone());
         let queryable = session
             .declare_queryable(format!("{prefix}/*"))
             .complete(true)
-            .callback(move |query| answer(&query, &answering))
+            .callback(move |query| answer(&query, &answering, now.now()))
             .wait()
             .map_err(failed)?;
         Ok(Self { session, prefix, publishers: BTreeMap::new(), newest, clock, _queryable: queryable })
@@ -113,7 +114,7 @@ impl ZenohSink {
         Ok(publisher)
     }
 
-    fn newest(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Bytes>> {
+    fn newest(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Bytes, Stamp)>> {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,7 +127,7 @@ impl Sink for ZenohSink {
     fn publish(&mut self, track: &Numbered) -> Result<(), PublishError> {
         let target = track.track.target;
         let key = format!("{}/{target}", self.prefix);
-        self.newest().insert(key.clone(), track.json.clone());
+        self.newest().insert(key.clone(), (track.json.clone(), track.track.published));
         let publisher = self.publisher(target, &key)?;
         publisher.put(track.json.as_ref()).wait().map_err(|error| put_failed(&key, &error))
     }
@@ -179,15 +180,17 @@ fn bus_config(config: &ZenohConfig) -> ::zenoh::Result<Config> {
     Ok(bus)
 }
 
-fn answer(query: &Query, newest: &Newest) {
+/// Answers with what is of the present: a record that nothing followed may say `locked` for ever.
+fn answer(query: &Query, newest: &Newest, now: Stamp) {
     let records: Vec<(String, Bytes)> = newest
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .iter()
+        .filter(|(_, (_, published))| now.since(*published) <= SILENCE_MAX)
         .filter(|(key, _)| {
             ::zenoh::key_expr::KeyExpr::try_from(key.as_str()).is_ok_and(|key| query.key_expr().intersects(&key))
         })
-        .map(|(key, record)| (key.clone(), record.clone()))
+        .map(|(key, (record, _))| (key.clone(), record.clone()))
         .collect();
     for (key, record) in records {
         let reply = query.reply(key, record.as_ref()).encoding(Encoding::APPLICATION_JSON.with_schema("smgeo.TrackV1"));

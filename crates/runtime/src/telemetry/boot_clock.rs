@@ -1,15 +1,17 @@
 //! Ties a sender's clock (milliseconds since its boot) to our timeline.
 //!
-//! A message arrives late by a delay that is never negative, so the least difference between arrival and boot time over
-//! the last seconds is the best estimate of the offset: jitter and bursts only add. The minimum slides, so that the drift
-//! of a crystal (50 ppm is 1 ms in 20 s) is followed. The fixed part of the delay cannot be seen from one end and is
-//! configured. A sender that restarts, or a damaged time, shows as a jump and is believed only when it repeats.
+//! A message arrives late by a delay that is never negative, so the least difference between arrival and boot time is the
+//! best estimate of the offset: jitter and bursts only add. What was once least is let grow by no more than two clocks drift
+//! apart, so a link that comes to be slow, and stays so, delivers old messages and is not taken for another clock. The fixed
+//! part of the delay cannot be seen from one end and is configured. A sender that restarts, or a damaged time, shows as a jump and is believed only when it repeats.
 
 use std::time::Duration;
 
 use smgeo_flow::Stamp;
 
-/// The minimum is taken over one to two of these.
+/// Crystals are off by 50 ppm and less, each.
+const DRIFT_MAX: f64 = 100e-6;
+/// Jitter is judged over one to two of these.
 const HALF_WINDOW: Duration = Duration::from_secs(10);
 /// A difference beyond this is a jump, not a delay.
 const JUMP: Duration = Duration::from_secs(1);
@@ -27,8 +29,10 @@ pub struct BootClock {
     delay: Duration,
     delay_sigma: Duration,
     boot_ms: Option<u64>,
-    older: Option<Minimum>,
-    newer: Option<Minimum>,
+    // The least offset, let grow since the moment it was told for.
+    least: Option<(i128, Stamp)>,
+    older: Option<Excess>,
+    newer: Option<Excess>,
     doubt: Option<Doubt>,
 }
 
@@ -49,10 +53,10 @@ pub struct BootClockJump {
     pub boot_ms: u32,
 }
 
+/// Is by how much messages came later than the least.
 #[derive(Clone, Copy, Debug)]
-struct Minimum {
+struct Excess {
     since: Stamp,
-    offset_ns: i128,
     count: u32,
     sum_ns: i128,
 }
@@ -67,7 +71,7 @@ impl BootClock {
     /// Makes a clock for one sender. `delay` is the least time a message takes, as far as it is known, and `delay_sigma` how
     /// well it is known.
     pub fn new(delay: Duration, delay_sigma: Duration) -> Self {
-        Self { delay, delay_sigma, boot_ms: None, older: None, newer: None, doubt: None }
+        Self { delay, delay_sigma, boot_ms: None, least: None, older: None, newer: None, doubt: None }
     }
 
     /// Takes in a message that was stamped `boot_ms` by its sender and `arrived` here, and returns its moment.
@@ -108,7 +112,7 @@ impl BootClock {
         if count < JUMPS_TO_BELIEVE {
             return false;
         }
-        (self.boot_ms, self.older, self.newer) = (None, None, None);
+        (self.boot_ms, self.least, self.older, self.newer) = (None, None, None, None);
         true
     }
 
@@ -116,26 +120,25 @@ impl BootClock {
         if self.newer.is_some_and(|newer| arrived.since(newer.since) > HALF_WINDOW) {
             self.older = self.newer.take().filter(|newer| arrived.since(newer.since) <= 2 * HALF_WINDOW);
         }
-        let newer = self.newer.get_or_insert(Minimum { since: arrived, offset_ns, count: 0, sum_ns: 0 });
-        if offset_ns < newer.offset_ns {
-            newer.sum_ns += (newer.offset_ns - offset_ns) * i128::from(newer.count);
-            newer.offset_ns = offset_ns;
+        let grown =
+            |(least_ns, at): (i128, Stamp)| least_ns + (arrived.since(at).as_nanos() as f64 * DRIFT_MAX) as i128;
+        let before_ns = self.least.map_or(offset_ns, grown);
+        let least_ns = before_ns.min(offset_ns);
+        self.least = Some((least_ns, arrived));
+        let newer = self.newer.get_or_insert(Excess { since: arrived, count: 0, sum_ns: 0 });
+        for excess in [self.older.as_mut(), Some(newer)].into_iter().flatten() {
+            excess.sum_ns += (before_ns - least_ns) * i128::from(excess.count);
         }
-        // The sum is of the delays beyond the least, so that it stays small.
-        newer.sum_ns += offset_ns - newer.offset_ns;
+        newer.sum_ns += offset_ns - least_ns;
         newer.count += 1;
     }
 
     /// Returns the least offset and its deviation: the least of n delays with mean excess m lies m / n above the true least.
     fn estimate(&self) -> Option<(i128, Duration)> {
+        let (least_ns, _) = self.least?;
         let both = [self.older, self.newer];
-        let least_ns = both.iter().flatten().map(|minimum| minimum.offset_ns).min()?;
-        let count: u32 = both.iter().flatten().map(|minimum| minimum.count).sum();
-        let sum_ns: i128 = both
-            .iter()
-            .flatten()
-            .map(|minimum| minimum.sum_ns + (minimum.offset_ns - least_ns) * i128::from(minimum.count))
-            .sum();
+        let count: u32 = both.iter().flatten().map(|excess| excess.count).sum();
+        let sum_ns: i128 = both.iter().flatten().map(|excess| excess.sum_ns).sum();
         let seen_s = sum_ns as f64 * 1e-9 / f64::from(count.max(1));
         let mean_s = if count < MESSAGES_TO_KNOW_JITTER { seen_s.max(JITTER_ASSUMED_S) } else { seen_s };
         let excess_s = mean_s / f64::from(count.max(1));
@@ -149,6 +152,8 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000_000;
+    /// What the least is let grow by in a second.
+    const DRIFT_MS: f64 = 1_000.0 * DRIFT_MAX;
 
     /// Sends a message every 100 ms with the given delays and returns the error of each mapped moment in ms.
     fn errors_ms(clock: &mut BootClock, first_boot_ms: u32, delays_ms: &[u64]) -> Vec<Option<f64>> {
@@ -172,7 +177,7 @@ mod tests {
     fn the_least_delay_counts_and_jitter_does_not() {
         let delays: Vec<u64> = (0..60).map(|at| [3, 40, 11, 250, 5, 90][at % 6]).collect();
         let errors = errors_ms(&mut clock(), 5_000, &delays);
-        assert!(errors.iter().all(|error| (error.unwrap() - 3.0).abs() < 1e-6), "{errors:?}");
+        assert!(errors.iter().all(|error| (error.unwrap() - 3.0).abs() < DRIFT_MS), "{errors:?}");
     }
 
     #[test]
@@ -189,7 +194,28 @@ mod tests {
         let mut delays = vec![5; 30];
         delays.extend([3_000, 2_900, 2_800, 5, 5]);
         let errors = errors_ms(&mut clock(), 5_000, &delays);
-        assert!(errors.iter().all(|error| (error.unwrap() - 5.0).abs() < 1e-6), "{errors:?}");
+        assert!(errors.iter().all(|error| (error.unwrap() - 5.0).abs() < 4.0 * DRIFT_MS), "{errors:?}");
+    }
+
+    #[test]
+    fn a_link_that_becomes_slow_and_stays_so_delivers_old_messages() {
+        let mut delays = vec![5; 30];
+        delays.extend([2_000; 600]);
+        let errors = errors_ms(&mut clock(), 5_000, &delays);
+        // A minute of drift at most.
+        assert!(errors.iter().all(|error| (4.9..=11.3).contains(&error.unwrap())));
+    }
+
+    #[test]
+    fn a_sender_whose_crystal_is_slow_is_followed() {
+        let mut clock = clock();
+        let mapped = (0..6_000_u64).map(|at| {
+            // Its milliseconds are 50 ppm too long.
+            let sent_ns = 3_600_000 * MS + at * (100 * MS + 5_000);
+            let mapped = clock.map(5_000 + 100 * at as u32, Stamp::from_ns(sent_ns + 4 * MS)).unwrap();
+            mapped.at.seconds_after(Stamp::from_ns(sent_ns)) * 1e3
+        });
+        assert!(mapped.map(|error_ms| (error_ms - 4.0).abs()).all(|away_ms| away_ms < 0.1));
     }
 
     #[test]
@@ -221,7 +247,7 @@ mod tests {
     #[test]
     fn few_messages_make_a_wide_sigma() {
         let mut clock = clock();
-        let first = clock.map(0, Stamp::from_ns(0)).unwrap();
+        let first = clock.map(5_000, Stamp::from_ns(3_600_004 * MS)).unwrap();
         errors_ms(&mut clock, 5_000, &[4; 60]);
         let (_, later) = clock.estimate().unwrap();
         assert!(first.sigma > Duration::from_millis(15) && later < Duration::from_millis(1), "{first:?} {later:?}");

@@ -266,26 +266,35 @@ impl PoseBuffer {
             }
             Mount::Gimbal => {
                 let gimbal = self.between(&self.gimbals, at)?;
-                let earlier = self.gimbal_turn(gimbal.earlier, gimbal.earlier_at)?;
-                let later = self.gimbal_turn(gimbal.later, gimbal.later_at)?;
+                let (earlier, heading) = self.gimbal_turn(gimbal.earlier, gimbal.earlier_at)?;
+                let (later, later_heading) = self.gimbal_turn(gimbal.later, gimbal.later_at)?;
                 let rate_rps = rate_rps(&earlier, &later, gimbal.gap);
                 let turn = slerp(&earlier, &later, gimbal.part);
-                Ok((turn, Distance { age: gimbal.age, is_past: gimbal.is_past, rate_rps }))
+                let own = Distance { age: gimbal.age, is_past: gimbal.is_past, rate_rps };
+                Ok((turn, own.with(heading).with(later_heading)))
             }
         }
     }
 
-    /// Turns a gimbal's attitude to north by what its yaw is measured from.
-    fn gimbal_turn(&self, gimbal: &GimbalAttitude, at: Stamp) -> Result<UnitQuaternion<f64>, NoPose> {
-        let heading_rad = match gimbal.yaw_frame {
-            YawFrame::Earth => return Ok(gimbal.frame_from_gimbal),
-            YawFrame::Heading { delta_yaw_rad } => delta_yaw_rad,
+    /// Turns a gimbal's attitude to north by what its yaw is measured from, and says how far from samples that is, where it is
+    /// measured from the vehicle.
+    fn gimbal_turn(
+        &self,
+        gimbal: &GimbalAttitude,
+        at: Stamp,
+    ) -> Result<(UnitQuaternion<f64>, Option<Distance>), NoPose> {
+        let (heading_rad, distance) = match gimbal.yaw_frame {
+            YawFrame::Earth => return Ok((gimbal.frame_from_gimbal, None)),
+            YawFrame::Heading { delta_yaw_rad } => (delta_yaw_rad, None),
             YawFrame::Vehicle => {
                 let airframe = self.between(&self.airframes, at).map_err(|_| NoPose::NoHeading)?;
-                Euler::of(&slerp(airframe.earlier, airframe.later, airframe.part)).yaw_rad
+                let (age, is_past) = (airframe.age, airframe.is_past);
+                let rate_rps = rate_rps(airframe.earlier, airframe.later, airframe.gap);
+                let heading_rad = Euler::of(&slerp(airframe.earlier, airframe.later, airframe.part)).yaw_rad;
+                (heading_rad, Some(Distance { age, is_past, rate_rps }))
             }
         };
-        Ok(UnitQuaternion::from_axis_angle(&Vector3::z_axis(), heading_rad) * gimbal.frame_from_gimbal)
+        Ok((UnitQuaternion::from_axis_angle(&Vector3::z_axis(), heading_rad) * gimbal.frame_from_gimbal, distance))
     }
 
     /// Adds to the configured sigmas what the error of time moves, and what may have happened since the newest sample.
@@ -311,10 +320,24 @@ impl PoseBuffer {
     }
 }
 
+/// Is how far from its samples a rotation was told.
+#[derive(Clone, Copy, Debug)]
 struct Distance {
     age: Duration,
     is_past: bool,
     rate_rps: f64,
+}
+
+impl Distance {
+    /// The worst of two rotations of which one is made.
+    fn with(self, other: Option<Distance>) -> Self {
+        let Some(other) = other else { return self };
+        Self {
+            age: self.age.max(other.age),
+            is_past: self.is_past || other.is_past,
+            rate_rps: self.rate_rps.max(other.rate_rps),
+        }
+    }
 }
 
 impl Rejected {

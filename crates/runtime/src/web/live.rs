@@ -1,16 +1,14 @@
 //! `/ws`: tracks, targets and state as they change, and clicks, in JSON.
 //!
-//! A client that reads too slowly misses tracks and is told how many; one that does not read at all is cut off. Nothing is
-//! queued for it meanwhile.
+//! A client that reads too slowly misses tracks and is told how many: what is a second older than the newest of its target is left
+//! out. One that does not read at all is cut off.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use smgeo_messages::wire::TrackV1;
 use smgeo_messages::{Prompt, TargetId};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,6 +23,9 @@ use crate::prompts::Delete;
 
 /// How often the state is sent: often enough for a drone on a map, rarely enough for a thin link.
 const STATE_EVERY: Duration = Duration::from_millis(250);
+
+/// A client is this far behind at most.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
 
 /// Is what a client may ask for.
 #[derive(Debug, Deserialize)]
@@ -77,7 +78,7 @@ pub(super) async fn connect(
 
 struct Live {
     parts: web::Data<WebParts>,
-    tracks: broadcast::Receiver<Arc<TrackV1>>,
+    tracks: broadcast::Receiver<ShownTrack>,
     socket: Socket,
 }
 
@@ -107,7 +108,8 @@ impl Live {
                     None => return Ok(None),
                 },
                 track = self.tracks.recv() => match track {
-                    Ok(track) => self.send_track(&ShownTrack::arriving(track, &self.parts.clock.clone())).await?,
+                    Ok(shown) if self.parts.track_board.is_superseded(&shown, BEHIND_MAX) => self.send_lost(1).await?,
+                    Ok(shown) => self.send_track(&shown).await?,
                     Err(RecvError::Lagged(lost)) => self.send_lost(lost).await?,
                     Err(RecvError::Closed) => return Ok(Some(CloseCode::Away.into())),
                 },

@@ -10,7 +10,6 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, web};
 use smgeo_flow::SharedClock;
-use smgeo_messages::wire::TrackV1;
 use smgeo_messages::{AccessUnit, PromptSet, SharedFrame};
 use tokio::sync::{broadcast, watch};
 
@@ -22,7 +21,7 @@ use super::guard::guard;
 use super::heat::HeatBoard;
 use super::problem::Problem;
 use super::tiles::TileServer;
-use super::tracks::TrackBoard;
+use super::tracks::{ShownTrack, TrackBoard};
 use super::{live, page, rest, video};
 use crate::control::{HealthBoard, Metrics};
 use crate::prompts::{FrameIndex, Prompts};
@@ -58,7 +57,7 @@ pub struct WebParts {
     /// What is followed.
     pub prompt_set: watch::Receiver<PromptSet>,
     /// Every track, as it leaves the machine.
-    pub tracks: broadcast::Sender<Arc<TrackV1>>,
+    pub tracks: broadcast::Sender<ShownTrack>,
     /// The newest track of each target.
     pub track_board: TrackBoard,
     /// The network's last answer about each target.

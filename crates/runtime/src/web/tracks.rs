@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use smgeo_flow::{SharedClock, Stamp};
+use smgeo_flow::Stamp;
 use smgeo_messages::PromptSet;
 use smgeo_messages::wire::TrackV1;
 use tokio::sync::{broadcast, watch};
@@ -21,39 +21,29 @@ pub struct ShownTrack {
     pub captured: Stamp,
 }
 
-impl ShownTrack {
-    /// Takes a track as it arrives. Its capture time is its latency before now.
-    pub fn arriving(track: Arc<TrackV1>, clock: &SharedClock) -> Self {
-        let latency_ms = if track.latency_ms.is_finite() { track.latency_ms.clamp(0.0, 1e9) } else { 1e9 };
-        let captured = clock.now().minus(Duration::from_secs_f64(latency_ms / 1e3));
-        Self { track, captured }
-    }
-}
-
 /// Keeps the newest track of every target that is still followed; clones share it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct TrackBoard {
-    clock: SharedClock,
     newest: Arc<Mutex<BTreeMap<u32, ShownTrack>>>,
 }
 
 impl TrackBoard {
-    /// Makes an empty board.
-    pub fn new(clock: SharedClock) -> Self {
-        Self { clock, newest: Arc::default() }
-    }
-
     /// Returns the newest tracks, by target.
     pub fn newest(&self) -> Vec<ShownTrack> {
         self.lock().values().cloned().collect()
     }
 
+    /// Says whether a track has been followed by another of its target that is newer by more than `behind`.
+    pub fn is_superseded(&self, shown: &ShownTrack, behind: Duration) -> bool {
+        self.lock().get(&shown.track.target).is_some_and(|newest| newest.captured > shown.captured.plus(behind))
+    }
+
     /// Takes tracks in and forgets those of deleted targets, until both senders are gone.
-    pub async fn keep(self, mut tracks: broadcast::Receiver<Arc<TrackV1>>, mut prompts: watch::Receiver<PromptSet>) {
+    pub async fn keep(self, mut tracks: broadcast::Receiver<ShownTrack>, mut prompts: watch::Receiver<PromptSet>) {
         loop {
             tokio::select! {
                 track = tracks.recv() => match track {
-                    Ok(track) => self.take(track, &prompts.borrow()),
+                    Ok(shown) => self.take(shown, &prompts.borrow()),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
@@ -66,9 +56,9 @@ impl TrackBoard {
     }
 
     /// A track of a deleted target may still be under way; it does not bring the target back.
-    fn take(&self, track: Arc<TrackV1>, prompts: &PromptSet) {
-        if prompts.targets.iter().any(|prompt| prompt.target.0 == track.target) {
-            self.lock().insert(track.target, ShownTrack::arriving(track, &self.clock));
+    fn take(&self, shown: ShownTrack, prompts: &PromptSet) {
+        if prompts.targets.iter().any(|prompt| prompt.target.0 == shown.track.target) {
+            self.lock().insert(shown.track.target, shown);
         }
     }
 

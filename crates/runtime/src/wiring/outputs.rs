@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use smgeo_flow::{Fault, SharedClock, Stage};
 use smgeo_messages::Track;
-use smgeo_messages::wire::{Publisher, TrackV1};
+use smgeo_messages::wire::Publisher;
 use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::control::StageSpec;
 use crate::publish::{NdjsonSink, Numbered, PublishError, Sink, SinkStage, ZenohSink};
+use crate::web::ShownTrack;
 
 /// Hands tracks to the page's server.
 struct PageSink {
-    wire: broadcast::Sender<Arc<TrackV1>>,
+    wire: broadcast::Sender<ShownTrack>,
 }
 
 impl Sink for PageSink {
@@ -23,7 +24,8 @@ impl Sink for PageSink {
 
     fn publish(&mut self, track: &Numbered) -> Result<(), PublishError> {
         // The server listens as long as the process lives.
-        let _ = self.wire.send(Arc::new(track.wire.clone()));
+        let captured = track.track.captured;
+        let _ = self.wire.send(ShownTrack { track: Arc::new(track.wire.clone()), captured });
         Ok(())
     }
 }
@@ -34,7 +36,7 @@ pub fn stages(
     clock: &SharedClock,
     publisher: &Publisher,
     tracks: &broadcast::Sender<Arc<Track>>,
-    wire: &broadcast::Sender<Arc<TrackV1>>,
+    wire: &broadcast::Sender<ShownTrack>,
 ) -> Vec<StageSpec> {
     let spec = |name, make: Box<dyn Fn() -> Result<Box<dyn Sink>, PublishError> + Send>| {
         let (clock, publisher, tracks) = (clock.clone(), publisher.clone(), tracks.clone());

@@ -21,8 +21,8 @@ use smgeo_messages::{AccessUnit, Frame, FrameId, PixelFormat, Prompt, PromptSet,
 use smgeo_runtime::control::{HealthBoard, Metrics};
 use smgeo_runtime::prompts::{FrameIndex, Prompts, PromptsConfig, SeenFrame};
 use smgeo_runtime::web::{
-    About, DroneView, HeatBoard, ImageryAbout, ModelAbout, ServedTile, TileServer, TrackBoard, WebConfig, WebError,
-    WebParts, WebServer,
+    About, DroneView, HeatBoard, ImageryAbout, ModelAbout, ServedTile, ShownTrack, TileServer, TrackBoard, WebConfig,
+    WebError, WebParts, WebServer,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -39,7 +39,7 @@ pub struct Harness {
     pub health: HealthBoard,
     pub frames: FrameIndex,
     pub units: broadcast::Sender<AccessUnit>,
-    pub tracks: broadcast::Sender<Arc<TrackV1>>,
+    pub tracks: broadcast::Sender<ShownTrack>,
     pub heat: HeatBoard,
     pub prompt_set: watch::Receiver<PromptSet>,
     pub picture: watch::Sender<Option<SharedFrame>>,
@@ -100,7 +100,7 @@ impl Harness {
             prompts,
             prompt_set: prompt_set.clone(),
             tracks: tracks.clone(),
-            track_board: TrackBoard::new(clock.clone()),
+            track_board: TrackBoard::default(),
             heat: heat.clone(),
             units: units.clone(),
             frames: frames.clone(),
@@ -196,6 +196,11 @@ impl Harness {
 
     /// Publishes a locked track for a prompt, at the place that its pixel has on the made map.
     pub fn publish(&self, prompt: &Prompt, sequence: u64) {
+        self.publish_late(prompt, sequence, Duration::ZERO);
+    }
+
+    /// The same of a track that has waited for its turn.
+    pub fn publish_late(&self, prompt: &Prompt, sequence: u64, waited: Duration) {
         let now_us = self.clock.wall_us_now();
         let [lat_deg, lon_deg] = place_of(prompt.click.x, prompt.click.y);
         let newest = self.frames.newest().map_or(prompt.frame, |frame| frame.id);
@@ -233,7 +238,8 @@ impl Harness {
             provenance: None,
         };
         // Nobody listening is no error.
-        let _ = self.tracks.send(Arc::new(track));
+        let captured = self.clock.now().minus(Duration::from_millis(80) + waited);
+        let _ = self.tracks.send(ShownTrack { track: Arc::new(track), captured });
     }
 
     /// Puts the drone over the map, looking north.

@@ -88,11 +88,12 @@ async fn a_click_means_the_frame_that_was_shown_and_its_track_appears_at_the_rig
 }
 
 async fn the_pages_own_arithmetic_holds(tab: &mut Tab) {
-    // Two seconds between the daemon's words, three on the way: the second message is one second late.
+    // Two seconds between the daemon's words, three on the way: the second message is one second late. A moment yet to come is of another daemon's clock.
     let late = "(async () => { const { DaemonClock } = await import('/clock.js'); let now = 1000; \
         const clock = new DaemonClock(() => now); const unheard = clock.ageMs(0); clock.heard(5e6); \
-        now = 4000; clock.heard(7e6); return [unheard === Infinity, clock.ageMs(7e6)]; })()";
-    assert_eq!(tab.eval(late).await, json!([true, 1000]));
+        now = 4000; clock.heard(7e6); const early = clock.ageMs(60e6); \
+        return [unheard === Infinity, Math.round(clock.ageMs(7e6)), early === Infinity]; })()";
+    assert_eq!(tab.eval(late).await, json!([true, 1000, true]));
     // 2.146 sigma to the north and to the east hold 90 %.
     let extent = "(async () => { const { ellipseRing } = await import('/geo.js'); \
         const ring = ellipseRing(8, 0, [100, 0, 25]); const most = (axis, from) => \

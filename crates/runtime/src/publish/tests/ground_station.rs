@@ -1,9 +1,10 @@
 //! The camera component, with a ground station at the other end of a real link.
 
 use super::*;
+use crate::prompts::ShownAgo;
 
 /// A point of the picture, and how long ago the picture was shown.
-type Click = ([f64; 2], Duration);
+type Click = ([f64; 2], ShownAgo);
 
 #[derive(Clone, Default)]
 struct Clicks {
@@ -15,7 +16,7 @@ struct Clicks {
 struct Port(Clicks, Option<[u32; 2]>);
 
 impl PromptPort for Port {
-    fn follow(&mut self, fraction: [f64; 2], shown_ago: Duration) -> Result<Prompt, String> {
+    fn follow(&mut self, fraction: [f64; 2], shown_ago: ShownAgo) -> Result<Prompt, String> {
         let mut taken = self.0.taken.lock().unwrap();
         taken.push((fraction, shown_ago));
         let now = smgeo_flow::Stamp::from_ns(0);
@@ -25,6 +26,7 @@ impl PromptPort for Port {
             frame: FrameId(3),
             frame_captured: now,
             click: Pixel::new(0.0, 0.0),
+            sigma_px: 2.0,
             label: None,
             source: PromptSource::AssumedFrame,
             created: now,
@@ -146,6 +148,7 @@ fn first(values: &[f32]) -> [f32; 7] {
     params
 }
 
+const SHOWN: ShownAgo = ShownAgo { mean: Duration::from_millis(250), sigma: Duration::from_millis(50) };
 const ACCEPTED: Option<MavResult> = Some(MavResult::MAV_RESULT_ACCEPTED);
 const DENIED: Option<MavResult> = Some(MavResult::MAV_RESULT_DENIED);
 const UNSUPPORTED: Option<MavResult> = Some(MavResult::MAV_RESULT_UNSUPPORTED);
@@ -176,7 +179,7 @@ fn a_click_becomes_a_prompt_once_and_its_end_stops_it() {
     let mut bench = Bench::ready();
     assert_eq!(bench.command(MavCmd::MAV_CMD_CAMERA_TRACK_POINT, first(&[0.25, 0.625, 0.05]), 0), ACCEPTED);
     assert_eq!(bench.command(MavCmd::MAV_CMD_CAMERA_TRACK_POINT, first(&[0.25, 0.625, 0.05]), 1), ACCEPTED);
-    assert_eq!(*bench.clicks.taken.lock().unwrap(), [([0.25, 0.625], Duration::from_millis(250))]);
+    assert_eq!(*bench.clicks.taken.lock().unwrap(), [([0.25, 0.625], SHOWN)]);
     assert_eq!(bench.command(MavCmd::MAV_CMD_CAMERA_TRACK_RECTANGLE, first(&[0.6, 0.8, 0.4, 0.2]), 0), ACCEPTED);
     let second = bench.clicks.taken.lock().unwrap()[1].0;
     assert!((second[0] - 0.5).abs() < 1e-6 && (second[1] - 0.5).abs() < 1e-6);
@@ -269,6 +272,27 @@ fn the_target_is_told_while_asked_for_and_a_lost_one_has_no_position() {
         _ => None,
     });
     assert_eq!(idle, Some(0));
+}
+
+#[test]
+fn another_target_is_never_told_as_the_one_the_ground_station_asked_for() {
+    let mut bench = Bench::ready();
+    assert_eq!(bench.command(MavCmd::MAV_CMD_SET_MESSAGE_INTERVAL, first(&[276.0, 100_000.0]), 0), ACCEPTED);
+    let is_told = |bench: &mut Bench, target| {
+        bench.clock.advance(Duration::from_millis(500));
+        bench.heard.clear();
+        bench.tracks.send(Arc::new(track(target, TrackState::Locked, bench.clock.as_ref()))).unwrap();
+        bench.turn();
+        bench.heard(|message| matches!(message, MavMessage::CAMERA_TRACKING_GEO_STATUS(_)).then_some(())).is_some()
+    };
+    assert!(is_told(&mut bench, 7), "who asked for nothing is told what there is");
+    assert_eq!(bench.command(MavCmd::MAV_CMD_CAMERA_TRACK_POINT, first(&[0.25, 0.625]), 0), ACCEPTED);
+    assert!(!is_told(&mut bench, 7), "its own target has no track yet");
+    assert!(is_told(&mut bench, 1));
+    bench.clock.advance(Duration::from_secs(3));
+    assert!(!is_told(&mut bench, 7), "its own target was deleted by somebody else");
+    assert_eq!(bench.command(MavCmd::MAV_CMD_CAMERA_STOP_TRACKING, first(&[]), 0), ACCEPTED);
+    assert!(!is_told(&mut bench, 7));
 }
 
 #[test]

@@ -99,3 +99,29 @@ fn a_camera_fixed_to_the_airframe_turns_with_it() {
     let ahead = 10.0_f64.to_radians();
     assert!((forward - nalgebra::Vector3::new(0.0, ahead.sin(), ahead.cos())).norm() < 1e-9, "{forward}");
 }
+
+#[test]
+fn a_heading_older_than_the_gimbals_turn_widens_the_pose_and_its_age() {
+    let mut buffer = PoseBuffer::new(PoseConfig::default());
+    let vehicle = |second: f64| {
+        let frame_from_gimbal = Euler::from_deg(0.0, -45.0, 0.0).ned_from_body();
+        let told = Told::Gimbal(GimbalAttitude { frame_from_gimbal, yaw_frame: YawFrame::Vehicle });
+        Telemetry { at: at(second), at_sigma: Duration::from_millis(2), told }
+    };
+    let attitude = |second: f64| {
+        let told = Told::Attitude { ned_from_body: Euler::from_deg(45.0 * second, 0.0, 0.0).ned_from_body() };
+        Telemetry { at: at(second), at_sigma: Duration::from_millis(2), told }
+    };
+    for tenth in 0..=20 {
+        let second = f64::from(tenth) * 0.1;
+        buffer.put(&position(second, 0.0, 0.0), at(second)).unwrap();
+        buffer.put(&vehicle(second), at(second)).unwrap();
+        // The attitude comes four times a second and ends early.
+        if tenth % 2 == 0 && second < 1.7 {
+            buffer.put(&attitude(second), at(second)).unwrap();
+        }
+    }
+    let pose = |second: f64| buffer.pose_at(at(second), Duration::ZERO).unwrap();
+    assert!(pose(2.0).age >= Duration::from_millis(399), "{:?}", pose(2.0).age);
+    assert!(pose(2.0).sigma.yaw_rad > 1.5 * pose(1.5).sigma.yaw_rad);
+}

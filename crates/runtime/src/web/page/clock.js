@@ -4,46 +4,44 @@
 // one belongs to the message with the least delay, so a message that was held up on the way reads as old, which it is.
 // No wall clock is compared with another.
 
-/** A least delay older than this is forgotten, so that two clocks may drift. */
-const WINDOW_MS = 60_000;
-/** The window is kept in so many slices. */
-const SLICES = 6;
+/** The least delay seen is let grow by this much of the time that passes, since two clocks may drift apart: 100 ppm. */
+const DRIFT = 100e-6;
+/** A moment further ahead than this was not told by this daemon. */
+const FUTURE_MAX_MS = 1_000;
 
 export class DaemonClock {
   constructor(now = () => performance.now()) {
     this.now = now;
-    this.slices = [];
+    this.reset();
   }
 
   /** Takes in what the daemon's clock showed, in microseconds, in a message that arrived just now. */
   heard(clockUs) {
     const now = this.now();
-    const offset = now - clockUs / 1000;
-    const slice = Math.floor(now / (WINDOW_MS / SLICES));
-    const newest = this.slices.at(-1);
-    if (newest?.slice === slice) newest.offset = Math.min(newest.offset, offset);
-    else this.slices.push({ slice, offset });
-    while (this.slices.length > SLICES) this.slices.shift();
+    const grown = this.isSet() ? this.least + DRIFT * (now - this.heardAt) : Infinity;
+    this.least = Math.min(grown, now - clockUs / 1000);
+    this.heardAt = now;
   }
 
   /** Forgets everything: the daemon was started anew, and so was its clock. */
   reset() {
-    this.slices = [];
+    this.least = null;
+    this.heardAt = null;
   }
 
   /** Says whether the daemon was heard yet. */
   isSet() {
-    return this.slices.length > 0;
+    return this.least !== null;
   }
 
-  /** Returns the age of a moment on the daemon's clock, in milliseconds; infinite before the daemon was heard. */
+  /**
+   * Returns the age of a moment on the daemon's clock, in milliseconds; infinite before the daemon was heard, and for a moment that
+   * is yet to come: it is of another daemon's clock.
+   */
   ageMs(clockUs) {
     if (!this.isSet()) return Infinity;
-    return Math.max(0, this.now() - this.offset() - clockUs / 1000);
-  }
-
-  offset() {
-    return Math.min(...this.slices.map((slice) => slice.offset));
+    const age = this.now() - this.least - clockUs / 1000;
+    return age < -FUTURE_MAX_MS ? Infinity : Math.max(0, age);
   }
 }
 

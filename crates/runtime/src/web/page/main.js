@@ -80,6 +80,7 @@ video.addEventListener('shown', () => overlay.draw(views(), video.shown));
 /** Another run of the daemon has another clock and other targets. */
 function startAnew() {
   clock.reset();
+  video.forget();
   tracks.clear();
   overlay.keepOnly(new Set());
   map.keepOnly(new Set());

@@ -114,6 +114,13 @@ export class Video extends EventTarget {
     this.waiting = { image, about };
   }
 
+  /** Forgets the picture that is shown: it is of another run of the daemon. The canvas keeps it, as what is waited for to be replaced. */
+  forget() {
+    this.waiting?.image.close();
+    this.waiting = null;
+    this.shown = null;
+  }
+
   draw() {
     requestAnimationFrame(this.draw);
     if (!this.waiting) return;
