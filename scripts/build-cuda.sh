@@ -15,6 +15,6 @@ targets=()
 for sm in "${ARCHITECTURES[@]}"; do targets+=(-gencode "arch=compute_$sm,code=sm_$sm"); done
 targets+=(-gencode "arch=compute_90,code=compute_90")
 mkdir -p "$out"
-# -v makes the assembler say what each kernel takes; tests hold it against a budget.
+# -v makes the assembler print what each kernel takes; tests compare it with a budget.
 "$nvcc" -O3 -std=c++17 -fatbin "${targets[@]}" -Xptxas -v -o "$out/smgeo_kernels.fatbin" crates/gpu/kernels/kernels.cu
 echo "build-cuda.sh: $out/smgeo_kernels.fatbin"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what smgeo needs to build and run: Debian packages, and a Rust toolchain if there is none new enough.
+# Installs the Debian packages that smgeo needs to build and run. It does not install Rust: without one that is new enough it ends
+# with an error.
 # Idempotent: with everything in place it prints one line and changes nothing.
 set -euo pipefail
 
