@@ -40,6 +40,10 @@ pub fn decode_posterior(posterior: Posterior, maps: &Maps) -> Result<Located, En
     let box_xyxy_px = box_at(maps, at, posterior.stride_px())?;
     let [left, top, right, bottom] = box_xyxy_px.map(f64::from);
     let modes = posterior.modes(maps);
+    if let Some(odd) = modes.iter().find(|mode| mode.mean_px.iter().any(|at| !at.is_finite())) {
+        let problem = format!("a box that is no number near cell {:?}", odd.cell);
+        return Err(EngineError::Output { network: "locator", problem });
+    }
     let best = modes[0];
     Ok(Located {
         cell,

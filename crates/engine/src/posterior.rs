@@ -182,8 +182,11 @@ impl Posterior {
         let mut sums = Sums::default();
         for (column, row) in cells {
             let at = row * self.width + column;
-            if !self.is_near_any(at, claimed, MODE_RADIUS) {
-                sums.add(f64::from(self.probabilities[at]), centre_cells(maps, column, row));
+            let (weight, centre) = (f64::from(self.probabilities[at]), centre_cells(maps, column, row));
+            // What is impossible counts nothing, whatever its box says: zero times no number would be no number.
+            let counts = weight > 0.0 || centre.iter().all(|at| at.is_finite());
+            if counts && !self.is_near_any(at, claimed, MODE_RADIUS) {
+                sums.add(weight, centre);
             }
         }
         if sums.weight <= 0.0 {

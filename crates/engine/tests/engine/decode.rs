@@ -110,6 +110,17 @@ fn a_prior_moves_the_answer_but_not_to_where_nothing_is() {
 }
 
 #[test]
+fn a_box_that_is_no_number_is_refused_beside_the_peak_and_ignored_where_nothing_can_be() {
+    let mut beside = peaks(&[(3, 4, 6.0)]);
+    let neighbour = 4 * beside.width + 4;
+    beside.boxes[4 * neighbour] = f32::NAN;
+    assert!(matches!(decode(&beside, STRIDE_PX, 1.0), Err(EngineError::Output { .. })));
+    beside.heat[neighbour] = f32::NEG_INFINITY;
+    let found = decode(&beside, STRIDE_PX, 1.0).unwrap();
+    assert!(found.mean_px.iter().chain(found.covariance_px2.as_flattened()).all(|number| number.is_finite()));
+}
+
+#[test]
 fn maps_that_cannot_be_are_refused() {
     let not_a_number = maps(2, &[0.0, f32::NAN]);
     let endless = maps(2, &[0.0, f32::INFINITY]);
