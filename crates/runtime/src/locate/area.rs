@@ -1,7 +1,7 @@
 //! Encodes an area before a flight, into the file that the daemon reads.
 
 use anyhow::{Context, anyhow, bail};
-use smgeo_engine::{Backend, EncoderImage, FeatureCache, View};
+use smgeo_engine::{Backend, BackendInfo, EncoderImage, EngineConfig, FeatureCache, FeatureKey, View};
 use smgeo_flow::SharedClock;
 use smgeo_geo::{TileBounds, TileId};
 
@@ -46,12 +46,39 @@ pub fn encode_area(
     let zoom = wiring::zoom(config, &package, source.info())?;
     let area = tiles::tiles_in(bounds, zoom).map_err(|problem| anyhow!(problem))?;
     let features = config.engine.features()?;
-    let mut backend = config.engine.build(&package)?;
-    let report = encode(source.as_ref(), backend.as_mut(), &features, &area, step)?;
+    // The daemon's own choice: features are kept under what encoded them.
+    let mut backend = crate::backend::build(&config.engine, &package)?;
+    let mut keys = Vec::with_capacity(area.len());
+    let report = encode(source.as_ref(), backend.as_mut(), &features, &area, &mut keys, step)?;
     match features.counts().disk_faults {
-        0 => Ok(report),
+        0 => check_kept(&config.engine, &features, backend.info(), &keys).map(|()| report),
         faults => bail!("{faults} tiles could not be kept; the warning above says why"),
     }
+}
+
+/// Refuses to call an area encoded whose tiles the file did not keep: one that is full gives up the oldest for the newest.
+fn check_kept(
+    config: &EngineConfig,
+    features: &FeatureCache,
+    backend: &BackendInfo,
+    keys: &[FeatureKey],
+) -> anyhow::Result<()> {
+    let (lost, total) = (keys.iter().filter(|key| !features.is_on_disk(key)).count(), keys.len());
+    if lost == 0 {
+        return Ok(());
+    }
+    let number_bytes = if config.features_file_f16 { 2 } else { 4 };
+    let tile_bytes = backend.cells().pow(2) * backend.channels * number_bytes;
+    let mib_needed = (features.disk_bytes() + (lost * tile_bytes) as u64).div_ceil(1 << 20);
+    if mib_needed <= config.features_file_mib_max {
+        bail!(
+            "{lost} of {total} tiles were not kept, because they do not fit numbers of 16 bits; set engine.features_file_f16 = false and run this again"
+        );
+    }
+    bail!(
+        "the features file holds {} MiB and has no room for {lost} of {total} tiles; set engine.features_file_mib_max to {mib_needed} or more and run this again",
+        config.features_file_mib_max
+    );
 }
 
 fn encode(
@@ -59,6 +86,7 @@ fn encode(
     backend: &mut dyn Backend,
     features: &FeatureCache,
     area: &[TileId],
+    keys: &mut Vec<FeatureKey>,
     step: &mut dyn FnMut(PackStep),
 ) -> anyhow::Result<AreaReport> {
     let encoder = backend.info().encoder();
@@ -67,10 +95,19 @@ fn encode(
     for batch in area.chunks(BATCH) {
         let mut fresh: Vec<TilePicture> = Vec::with_capacity(BATCH);
         for tile in batch {
-            match source.tile(*tile) {
-                Ok(picture) if features.contains(&feature_key(&picture, encoder)) => report.known += 1,
-                Ok(picture) => fresh.push(picture),
-                Err(error) => report.missing.push((*tile, error)),
+            let picture = match source.tile(*tile) {
+                Ok(picture) => picture,
+                Err(error) => {
+                    report.missing.push((*tile, error));
+                    continue;
+                }
+            };
+            let key = feature_key(&picture, encoder);
+            keys.push(key);
+            if features.contains(&key) {
+                report.known += 1;
+            } else {
+                fresh.push(picture);
             }
         }
         let images: Vec<EncoderImage> =
@@ -91,7 +128,7 @@ mod tests {
     use std::path::Path;
 
     use image::{ImageFormat, Rgb, RgbImage};
-    use smgeo_engine::EncoderHash;
+    use smgeo_engine::{EncoderHash, rten};
     use smgeo_flow::SystemClock;
 
     use super::*;
@@ -152,7 +189,8 @@ mod tests {
         let mut config = config(folder.path());
         encoded(&config);
         let features = config.engine.features().unwrap();
-        let other = EncoderHash::of(config.engine.open_package().unwrap().hash(), "rten", "bf16");
+        let other =
+            EncoderHash::of(config.engine.open_package().unwrap().hash(), "rten", "bf16", rten::ENCODER_REVISION);
         let tiles = tiles::open_source(&config.tiles, SystemClock::shared()).unwrap();
         assert!(!features.contains(&feature_key(&tiles.tile(NORTH_WEST).unwrap(), other)));
 
@@ -162,5 +200,16 @@ mod tests {
         config.engine.features_file = None;
         let error = encode_area(&config, None, SystemClock::shared(), &mut |_| {}).unwrap_err();
         assert!(error.to_string().contains("engine.features_file is not set"), "{error}");
+    }
+
+    #[test]
+    fn an_area_larger_than_the_file_may_hold_is_an_error_that_says_how_much_it_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        config.engine.features_file_mib_max = 0;
+        let error = encode_area(&config, None, SystemClock::shared(), &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("4 of 4 tiles; set engine.features_file_mib_max to 1 or more"), "{error}");
+        config.engine.features_file_mib_max = 1;
+        assert_eq!(encoded(&config).0.encoded, 4);
     }
 }
