@@ -37,7 +37,7 @@ pub fn admitted(
     folders: &[PathBuf],
     batch_images_max: usize,
 ) -> Result<TensorRtBackend, EngineError> {
-    open(package, folders, batch_images_max, |precision| {
+    open(package, folders, batch_images_max, None, |precision| {
         let said = |error: EngineError| GpuError::Engines(error.to_string());
         if precision == "f32" || gate::is_admitted(package, NAME, precision).map_err(said)? {
             return Ok(());
@@ -49,23 +49,26 @@ pub fn admitted(
     })
 }
 
-/// The package's engines without asking for that check: for the check itself.
+/// The package's engines without asking for that check: for the check itself. `name` is that of one engine, as `engines.toml` has it;
+/// without, the first that fits is taken.
 pub fn unchecked(
     package: &Package,
     folders: &[PathBuf],
     batch_images_max: usize,
+    name: Option<&str>,
 ) -> Result<TensorRtBackend, EngineError> {
-    open(package, folders, batch_images_max, |_| Ok(()))
+    open(package, folders, batch_images_max, name, |_| Ok(()))
 }
 
 fn open(
     package: &Package,
     folders: &[PathBuf],
     batch_images_max: usize,
+    name: Option<&str>,
     admit: impl Fn(&str) -> Result<(), GpuError>,
 ) -> Result<TensorRtBackend, EngineError> {
     let started = Stream::open().and_then(|stream| {
-        let (library, entry) = matching(package, folders, stream.gpu().sm(), |entry| admit(arithmetic(entry)))?;
+        let (library, entry) = matching(package, folders, name, stream.gpu().sm(), |entry| admit(arithmetic(entry)))?;
         let networks = TensorRtNetworks::load(package, stream, library, &entry)?;
         Ok((entry, networks))
     });
@@ -255,6 +258,7 @@ impl TensorRtNetworks {
 fn matching(
     package: &Package,
     folders: &[PathBuf],
+    name: Option<&str>,
     sm: u32,
     admit: impl Fn(&Entry) -> Result<(), GpuError>,
 ) -> Result<(TensorRt, Entry), GpuError> {
@@ -262,7 +266,7 @@ fn matching(
         "{} has no engines; run `smgeo build-engine` on this machine",
         package.folder().display()
     ));
-    for entry in engines::entries(package)?.into_values() {
+    for entry in engines::named(package, name)?.into_values() {
         let opened = entry.flavour.parse::<Flavour>().map_err(GpuError::Engines).and_then(|flavour| {
             let libraries = Libraries::find(flavour, folders)?;
             let shim = std::fs::read(&libraries.shim)

@@ -154,6 +154,20 @@ pub fn entries(package: &Package) -> Result<BTreeMap<String, Entry>, GpuError> {
     Ok(entries)
 }
 
+/// The engine of a name; all of them without one.
+pub fn named(package: &Package, name: Option<&str>) -> Result<BTreeMap<String, Entry>, GpuError> {
+    let mut entries = entries(package)?;
+    let Some(name) = name else { return Ok(entries) };
+    match entries.remove_entry(name) {
+        Some(entry) => Ok(BTreeMap::from([entry])),
+        None => {
+            let known: Vec<&str> = entries.keys().map(String::as_str).collect();
+            let (folder, known) = (package.folder().display(), known.join(", "));
+            Err(GpuError::Engines(format!("{folder} has no engine `{name}`; it has: {known}")))
+        }
+    }
+}
+
 /// The engines that a file enters. Where the package's signature names the file it is compared before it is parsed.
 fn listed(package: &Package, index: &str) -> Result<BTreeMap<String, Entry>, GpuError> {
     let path = package.folder().join(index);

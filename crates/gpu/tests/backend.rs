@@ -8,7 +8,7 @@ use smgeo_engine::{EngineError, Package, conformance};
 #[test]
 fn the_backend_passes_the_suite_or_says_what_is_missing() {
     let package = Package::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/smgeo-nano")).unwrap();
-    match smgeo_gpu::backend::unchecked(&package, &[], 4) {
+    match smgeo_gpu::backend::unchecked(&package, &[], 4, None) {
         Ok(mut backend) => {
             let report = conformance::check(&mut backend, conformance::Tolerance::BF16).unwrap();
             assert!(report.holds(), "{report}");

@@ -160,3 +160,15 @@ fn the_list_names_every_file_and_no_plan_that_is_another() {
     assert!(message.contains("is not the plan that was built; build it again"), "{message}");
     assert_eq!(std::fs::read_to_string(folder.path().join(LIST)).unwrap(), list);
 }
+
+#[test]
+fn an_engine_is_found_by_its_name_or_the_names_there_are_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = package(folder.path());
+    enter(&package, LOCAL_ENGINES, "other");
+    assert_eq!(engines::named(&package, None).unwrap().len(), 2);
+    let found = engines::named(&package, Some("other")).unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["other"]);
+    let error = engines::named(&package, Some("another")).unwrap_err().to_string();
+    assert!(error.contains("no engine `another`") && error.contains(ENGINE) && error.contains("other"), "{error}");
+}

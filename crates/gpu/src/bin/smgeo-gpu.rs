@@ -12,12 +12,11 @@ fn main() -> ExitCode {
         ["probe"] => probe(),
         // For the tests of this crate; `smgeo build-engine` is its own child.
         ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
-        ["admit", "--trusted-key", key, package, pairs, folders @ ..] => admit(Some(key), package, pairs, folders),
-        ["admit", package, pairs, folders @ ..] => admit(None, package, pairs, folders),
+        ["admit", rest @ ..] => Admission::of(rest).and_then(|admission| admit(&admission)),
         ["lower", from, to, precision, mixtures] => lower(from, to, precision, mixtures),
         ["check", module] => check(module),
         ["bench", module] => bench(module),
-        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit [--trusted-key KEY] PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
+        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit [--trusted-key KEY] [--engine NAME] PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,10 +58,41 @@ fn bench(module: &str) -> Result<(), String> {
     smgeo_gpu::cuda::bench::run(module.as_ref()).map_err(|error| error.to_string())
 }
 
+/// Which engine is held against which pairs.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+#[derive(Debug, PartialEq)]
+struct Admission<'a> {
+    key: Option<&'a str>,
+    /// Its name in `engines.toml`; the first that fits without.
+    engine: Option<&'a str>,
+    package: &'a str,
+    pairs: &'a str,
+    folders: &'a [&'a str],
+}
+
+impl<'a> Admission<'a> {
+    fn of(words: &'a [&'a str]) -> Result<Self, String> {
+        let (mut key, mut engine, mut rest) = (None, None, words);
+        loop {
+            match rest {
+                ["--trusted-key", value, others @ ..] => (key, rest) = (Some(*value), others),
+                ["--engine", value, others @ ..] => (engine, rest) = (Some(*value), others),
+                [word, ..] if word.starts_with("--") => {
+                    return Err(format!(
+                        "admit knows no {word}, or its value is missing; give --trusted-key KEY, --engine NAME"
+                    ));
+                }
+                [package, pairs, folders @ ..] => return Ok(Self { key, engine, package, pairs, folders }),
+                _ => return Err("admit needs a PACKAGE and a folder of PAIRS".into()),
+            }
+        }
+    }
+}
+
 /// Holds a package's engine against rten in f32 on held-out pairs, after the suite that every backend passes; and keeps the
 /// result in the package, so that the engine may fly.
 #[cfg(feature = "cuda")]
-fn admit(key: Option<&str>, package: &str, pairs: &str, folders: &[&str]) -> Result<(), String> {
+fn admit(admission: &Admission) -> Result<(), String> {
     use smgeo_engine::pairs::PairSet;
     use smgeo_engine::{Package, RtenBackend, RtenConfig, TrustedKey, conformance, gate};
 
@@ -70,11 +100,12 @@ fn admit(key: Option<&str>, package: &str, pairs: &str, folders: &[&str]) -> Res
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
+    let Admission { key, engine, package, pairs, folders } = *admission;
     let keys: Vec<TrustedKey> = key.map(str::parse).transpose().map_err(said)?.into_iter().collect();
     let package = Package::open_trusting(package, &keys).map_err(said)?;
     let set = PairSet::open(pairs.as_ref()).map_err(|error| error.to_string())?;
     let folders: Vec<std::path::PathBuf> = folders.iter().map(Into::into).collect();
-    let mut candidate = smgeo_gpu::backend::unchecked(&package, &folders, 16).map_err(said)?;
+    let mut candidate = smgeo_gpu::backend::unchecked(&package, &folders, 16, engine).map_err(said)?;
     let mut trusted = RtenBackend::new(&package, &RtenConfig::default()).map_err(said)?;
     let suite = conformance::check(&mut candidate, conformance::Tolerance::BF16).map_err(said)?;
     print!("{suite}");
@@ -88,7 +119,7 @@ fn admit(key: Option<&str>, package: &str, pairs: &str, folders: &[&str]) -> Res
 }
 
 #[cfg(not(feature = "cuda"))]
-fn admit(_: Option<&str>, _: &str, _: &str, _: &[&str]) -> Result<(), String> {
+fn admit(_: &Admission) -> Result<(), String> {
     check("")
 }
 
@@ -100,4 +131,22 @@ fn check(_: &str) -> Result<(), String> {
 #[cfg(not(feature = "cuda"))]
 fn bench(module: &str) -> Result<(), String> {
     check(module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_to_admit_can_be_named() {
+        let plain = Admission::of(&["package", "pairs", "/opt/trt"]).unwrap();
+        let expected =
+            Admission { key: None, engine: None, package: "package", pairs: "pairs", folders: &["/opt/trt"] };
+        assert_eq!(plain, expected);
+        let named = ["--engine", "sm_89-rtx-bf16", "--trusted-key", "RW", "package", "pairs"];
+        let named = Admission::of(&named).unwrap();
+        assert_eq!((named.engine, named.key, named.folders.len()), (Some("sm_89-rtx-bf16"), Some("RW"), 0));
+        assert!(Admission::of(&["package"]).unwrap_err().contains("PAIRS"));
+        assert!(Admission::of(&["--engines", "a", "package", "pairs"]).unwrap_err().contains("--engine NAME"));
+    }
 }
