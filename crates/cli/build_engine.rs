@@ -12,6 +12,7 @@ use smgeo_gpu::lowering::Precision;
 use smgeo_gpu::target::Target;
 use smgeo_gpu::tensorrt::{Flavour, Libraries};
 
+use crate::output::say;
 use crate::trust::Trust;
 
 /// Makes TensorRT engines of a package and enters them in its `engines.toml`.
@@ -58,9 +59,9 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let entry = entry.with_context(|| format!("building engines for sm_{sm} with TensorRT {}", route.flavour))?;
     for plan in [&entry.encoder, &entry.locator] {
-        println!("{}: {:.1} MB", args.package.join(&plan.file).display(), plan.bytes as f64 / 1e6);
+        say!("{}: {:.1} MB", args.package.join(&plan.file).display(), plan.bytes as f64 / 1e6)?;
     }
-    println!("built with TensorRT {} ({}), {} for sm_{sm}", entry.tensorrt, entry.flavour, entry.precision);
+    say!("built with TensorRT {} ({}), {} for sm_{sm}", entry.tensorrt, entry.flavour, entry.precision)?;
     Ok(())
 }
 

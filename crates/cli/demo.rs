@@ -19,6 +19,8 @@ use smgeo_runtime::config::Config;
 use smgeo_runtime::control::Shutdown;
 use smgeo_runtime::wiring::Machine;
 
+use crate::output::say;
+use crate::signals::Signals;
 use crate::sim::flight_plan::FlightPlan;
 use crate::sim::prepare;
 use daemon::Ports;
@@ -80,14 +82,16 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     drop(prepare::film(&folder, &plan)?);
     let ports = Ports::free()?;
     let config = daemon::configuration(&args, &folder, &ports)?;
-    let mut drone = Drone::launch(&args, &folder, &ports)?;
-    let outcome = smgeo_runtime::system().block_on(fly(&args, duration_s, plan, config, drone.start_wall_us));
-    drone.land();
-    let report = outcome?;
+    let system = smgeo_runtime::system();
+    // Before there is a drone: a signal that ended this process would leave it flying.
+    let signals = system.block_on(async { Signals::listen() })?;
+    let drone = Drone::launch(&args, &folder, &ports)?;
+    let report = system.block_on(fly(&args, duration_s, plan, config, drone.start_wall_us, signals))?;
+    drop(drone);
     if let Some(file) = &args.report {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
-        println!("report written to {}", file.display());
+        say!("report written to {}", file.display())?;
     }
     Ok(())
 }
@@ -99,10 +103,11 @@ async fn fly(
     plan: FlightPlan,
     config: Config,
     start_wall_us: i64,
+    mut signals: Signals,
 ) -> anyhow::Result<report::Report> {
     let clock = SystemClock::shared();
     let machine = Machine::start(config, clock.clone(), StopToken::new())?;
-    println!("page http://{}", machine.listen);
+    say!("page http://{}", machine.listen)?;
     let begun = clock.now();
     let mut score = Score::new(plan.clone(), &machine);
     let mut operator = args.headless.then(|| Operator::new(plan, start_wall_us, clock.clone()));
@@ -111,7 +116,7 @@ async fn fly(
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = tokio::signal::ctrl_c() => break,
+            () = signals.received() => break,
         }
         let elapsed_s = clock.now().since(begun).as_secs_f64();
         if let Some(operator) = &mut operator {
@@ -120,7 +125,7 @@ async fn fly(
         score.take(&machine);
         if elapsed_s as u64 > told_s {
             told_s = elapsed_s as u64;
-            println!("{}", score.line(told_s));
+            say!("{}", score.line(told_s))?;
         }
         let ended = machine.ending.borrow().clone();
         if let Some(ending) = ended {
@@ -135,7 +140,7 @@ async fn fly(
     Ok(report)
 }
 
-/// Is the simulator's process.
+/// Is the simulator's process, which ends with this.
 struct Drone {
     process: Child,
     start_wall_us: i64,
@@ -171,11 +176,12 @@ impl Drone {
             }
             std::thread::park_timeout(Duration::from_millis(50));
         }
-        drone.land();
         bail!("the simulator did not begin within {} s", START_MAX.as_secs())
     }
+}
 
-    fn land(&mut self) {
+impl Drop for Drone {
+    fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -185,4 +191,22 @@ impl Drone {
 /// Returns the seconds since the flight's start at a moment of the daemon's clock.
 fn flight_s(clock: &SharedClock, at: smgeo_flow::Stamp, start_wall_us: i64) -> f64 {
     (clock.wall_us(at) - start_wall_us) as f64 * 1e-6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drone_does_not_outlive_whoever_launched_it() {
+        let process = Command::new("sleep").arg("600").spawn().unwrap();
+        let state = PathBuf::from(format!("/proc/{}", process.id()));
+        assert!(state.exists());
+        let flown = std::panic::catch_unwind(|| {
+            let _drone = Drone { process, start_wall_us: 0 };
+            std::panic::resume_unwind(Box::new("a crash"));
+        });
+        assert!(flown.is_err());
+        assert!(!state.exists(), "it still runs");
+    }
 }

@@ -10,6 +10,7 @@ use smgeo_engine::pairs::PairSet;
 use smgeo_engine::{BackendInfo, BackendName, EngineConfig, Package, Precision};
 use smgeo_gpu::engines;
 
+use crate::output::{self, say};
 use crate::trust::Trust;
 
 /// Checks how an engine package may be run, and lists it for its signature.
@@ -84,8 +85,8 @@ fn check(args: Check) -> anyhow::Result<()> {
         let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), set)?;
         report.keep(&package)?;
         match args.json {
-            true => println!("{}", serde_json::to_string(&report)?),
-            false => print!("{report}"),
+            true => say!("{}", serde_json::to_string(&report)?)?,
+            false => output::write(&report)?,
         }
     }
     let BackendInfo { name, precision, .. } = candidate.info();
@@ -100,6 +101,6 @@ fn check(args: Check) -> anyhow::Result<()> {
 fn sign_list(args: SignList) -> anyhow::Result<()> {
     let package = Package::open(&args.package).context("opening the engine package")?;
     let list = engines::write_list(&package).context("listing the package")?;
-    println!("{0} is written; sign it with: minisign -S -m {0}", list.display());
+    say!("{0} is written; sign it with: minisign -S -m {0}", list.display())?;
     Ok(())
 }

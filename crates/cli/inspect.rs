@@ -11,6 +11,7 @@ use smgeo_engine::{
     BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
 };
 
+use crate::output::{self, say};
 use crate::trust::Trust;
 
 /// Checks an engine package and says what it is.
@@ -75,8 +76,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let (hash, manifest) = (package.hash().to_string(), package.manifest().clone());
     let report = Report { hash, manifest, file_bytes, run, checks };
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{report}"),
+        true => say!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => output::write(&report)?,
     }
     ensure!(report.run.is_none_or(|run| run.conforms), "the backend does not conform on this package");
     Ok(())

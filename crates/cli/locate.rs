@@ -18,6 +18,7 @@ use smgeo_engine::{
     decode,
 };
 
+use crate::output::{self, say};
 use crate::trust::Trust;
 use georeference::{Bounds, Georeference, Place};
 use photograph::{Gimbal, Photograph};
@@ -123,8 +124,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             .with_context(|| format!("writing the overlay {}", path.display()))?;
     }
     match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => print!("{report}"),
+        true => say!("{}", serde_json::to_string_pretty(&report)?)?,
+        false => output::write(&report)?,
     }
     Ok(())
 }
@@ -165,7 +166,7 @@ fn poses(args: &Args, query: &Photograph, georeference: &Georeference) -> anyhow
     let field_of_view_deg = args.fov_deg.or(query.field_of_view_deg);
     poses.field_of_view_deg = field_of_view_deg.unwrap_or(poses.field_of_view_deg);
     if let Some(Gimbal { heading_deg, tilt_deg }) = query.gimbal {
-        poses.headings_deg = [-COMPASS_DEG, 0.0, COMPASS_DEG].map(|off| heading_deg + off).into();
+        poses.headings_deg = headings_around(heading_deg).into();
         poses.tilts_deg = vec![tilt_deg];
     }
     if let Some(heading_deg) = args.heading_deg {
@@ -190,6 +191,11 @@ fn poses(args: &Args, query: &Photograph, georeference: &Georeference) -> anyhow
         (None, None) => {}
     }
     Ok(poses)
+}
+
+/// The heading that a compass gave, and what it may have meant: from 0 to 360 degrees, which is where headings are tried.
+fn headings_around(heading_deg: f64) -> [f64; 3] {
+    [-COMPASS_DEG, 0.0, COMPASS_DEG].map(|off| (heading_deg + off).rem_euclid(360.0))
 }
 
 /// Does something and returns how many milliseconds it took.
@@ -329,5 +335,17 @@ impl std::fmt::Display for Report {
         let Spent { tiles, tiles_ms, query_ms } = self.spent;
         writeln!(f, "spent     {tiles} tiles {tiles_ms:.0} ms, query {query_ms:.0} ms")?;
         writeln!(f, "engine    {}", self.engine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_beside_that_of_the_compass_go_round_the_circle() {
+        assert_eq!(headings_around(355.0), [343.0, 355.0, 7.0]);
+        assert_eq!(headings_around(-154.0), [194.0, 206.0, 218.0]);
+        assert_eq!(headings_around(360.0), [348.0, 0.0, 12.0]);
     }
 }

@@ -5,7 +5,9 @@ mod demo;
 mod engine;
 mod inspect;
 mod locate;
+mod output;
 mod run;
+mod signals;
 mod sim;
 mod tiles;
 mod trust;
@@ -72,6 +74,8 @@ fn main() -> ExitCode {
 fn report(result: anyhow::Result<ExitCode>) -> ExitCode {
     match result {
         Ok(code) => code,
+        // Nobody is there to be told.
+        Err(error) if output::is_closed(&error) => ExitCode::from(output::EXIT_CLOSED),
         Err(error) => {
             eprintln!("smgeo: {error:#}");
             let is_config = error.is::<smgeo_runtime::config::ConfigError>();

@@ -11,6 +11,9 @@ use smgeo_runtime::control::Shutdown;
 use smgeo_runtime::wiring::Machine;
 use tracing::{error, info};
 
+use crate::output::say;
+use crate::signals::Signals;
+
 /// How long the stages have to end after a signal.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
@@ -29,21 +32,21 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = Config::load(&args.config)?;
     if args.check {
-        println!("{} is sound", args.config.display());
+        say!("{} is sound", args.config.display())?;
         return Ok(ExitCode::SUCCESS);
     }
     smgeo_runtime::system().block_on(async {
         let machine = Machine::start(config, SystemClock::shared(), StopToken::new())
             .with_context(|| format!("starting with {}", args.config.display()))?;
         info!(page = %format!("http://{}", machine.listen), "running");
-        Ok(until_end(machine).await)
+        Ok(until_end(machine, Signals::listen()?).await)
     })
 }
 
-async fn until_end(mut machine: Machine) -> ExitCode {
+async fn until_end(mut machine: Machine, mut signals: Signals) -> ExitCode {
     let ended = tokio::select! {
         ending = machine.ending.wait_for(Option::is_some) => ending.ok().and_then(|ending| ending.clone()),
-        () = signalled() => None,
+        () = signals.received() => None,
     };
     let late = tokio::time::timeout(SHUTDOWN_MAX, machine.conductor.send(Shutdown)).await;
     if let Ok(Ok(stages)) = late
@@ -57,18 +60,5 @@ async fn until_end(mut machine: Machine) -> ExitCode {
             ExitCode::from(ending.exit_code)
         }
         None => ExitCode::SUCCESS,
-    }
-}
-
-/// Waits for SIGINT or SIGTERM.
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }

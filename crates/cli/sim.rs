@@ -16,6 +16,7 @@ use smgeo_runtime::film::Film;
 use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer};
 use smgeo_runtime::vehicle::{Report, Vehicle};
 
+use crate::output::say;
 use flight_plan::FlightPlan;
 
 /// Telemetry is sent this many times a second, as autopilots are usually asked to.
@@ -68,7 +69,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         let text = clock.wall_us(start).to_string();
         std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
     }
-    println!("video {}  telemetry {}  map {}", server.uri(), args.mavlink, folder.display());
+    say!("video {}  telemetry {}  map {}", server.uri(), args.mavlink, folder.display())?;
     let stop = StopToken::new();
     let telemetry = {
         let (plan, clock, stop) = (plan.clone(), clock.clone(), stop.clone());

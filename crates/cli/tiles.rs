@@ -11,6 +11,8 @@ use smgeo_runtime::config::Config;
 use smgeo_runtime::locate::{AreaReport, encode_area};
 use smgeo_runtime::tiles::{self, HttpConfig, HttpTiles, PackReport, PackStep, TileError, TileSource, TilesConfig};
 
+use crate::output::say;
+
 /// Missing tiles that are listed by name; the rest is counted.
 const MISSING_LISTED: usize = 20;
 
@@ -101,7 +103,7 @@ fn run_pack(pack: &Pack) -> anyhow::Result<()> {
             .with_context(|| format!("packing into {}", pack.out.display()))?;
     bar.finish_and_clear();
     let PackReport { total, resumed, fetched, missing } = &report;
-    println!("{}: {total} tiles, {fetched} fetched now, {resumed} from before", pack.out.display());
+    say!("{}: {total} tiles, {fetched} fetched now, {resumed} from before", pack.out.display())?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -136,13 +138,13 @@ fn run_import(import: &Import) -> anyhow::Result<()> {
     )
     .with_context(|| format!("importing {}", import.ortho.display()))?;
     bar.finish_and_clear();
-    println!(
+    say!(
         "{}: {} tiles at zoom {}, {} of them covered in part",
         import.out.display(),
         report.tiles,
         import.zoom,
         report.partial
-    );
+    )?;
     Ok(())
 }
 
@@ -153,7 +155,7 @@ fn run_encode(encode: &Encode) -> anyhow::Result<()> {
         .with_context(|| format!("encoding the map of {}", encode.config.display()))?;
     bar.finish_and_clear();
     let AreaReport { total, known, encoded, missing, engine } = &report;
-    println!("{total} tiles: {encoded} encoded now, {known} from before, by {engine}");
+    say!("{total} tiles: {encoded} encoded now, {known} from before, by {engine}")?;
     list(missing);
     match missing.len() {
         0 => Ok(()),

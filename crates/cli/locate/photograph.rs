@@ -6,6 +6,7 @@ use anyhow::{Context, ensure};
 use exif::{Exif, In, Tag};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
 use roxmltree::Document;
+use smgeo_engine::pose_search::TILT_DEG_MAX;
 
 // A picture beyond this is a mistake or an attack on memory; the engine searches 16,384 px at most.
 const PICTURE_EDGE_PX_MAX: u32 = 1 << 15;
@@ -103,11 +104,12 @@ impl Xmp<'_> {
         })
     }
 
-    /// Axes are north, east, down, so a pitch of -90 looks straight down.
+    /// Axes are north, east, down, so a pitch of -90 looks straight down. A camera that looks further up than poses are tried says
+    /// nothing of use: what was clicked lies far below its axis.
     fn gimbal(&self) -> Option<Gimbal> {
         let (yaw_deg, pitch_deg) = (self.number("GimbalYawDegree")?, self.number("GimbalPitchDegree")?);
         let tilt_deg = 90.0 + pitch_deg;
-        let looks_down = (-5.0..90.0).contains(&tilt_deg) && yaw_deg.abs() <= 360.0;
+        let looks_down = (-5.0..=TILT_DEG_MAX).contains(&tilt_deg) && yaw_deg.abs() <= 360.0;
         looks_down.then_some(Gimbal { heading_deg: yaw_deg, tilt_deg: tilt_deg.max(0.0) })
     }
 
@@ -147,6 +149,7 @@ mod tests {
             "<not xml",
             "<a/>",
             &ATTRIBUTES.replace("-60.00", "+10.00"),
+            &ATTRIBUTES.replace("-60.00", "-9.00"),
             &ATTRIBUTES.replace("-60.00", "NaN"),
             &ATTRIBUTES.replace("GimbalYawDegree", "FlightYawDegree"),
         ] {

@@ -1,10 +1,10 @@
 //! The flight: what is true at every moment, and what the sensors make of it.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use anyhow::bail;
 use smgeo_geo::{Camera, Pose, PoseSigma};
+use smgeo_gpu::engines;
 use smgeo_runtime::film::FilmPlan;
 use smgeo_runtime::rtsp_server::{RtspConfig, Stream};
 use smgeo_world::flight::Flight;
@@ -69,19 +69,24 @@ impl FlightPlan {
         (self.sensor.measured(&self.pose(t_s), index), self.flight.velocity_ned(t_s))
     }
 
-    /// A number that changes when the town or the flight does, so that no film of another version is flown again.
-    pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for object in self.town.objects() {
-            object.centre_enu.map(f64::to_bits).hash(&mut hasher);
-        }
+    /// A hash that changes when the town or the date of its map does, so that no map of another version is flown over.
+    pub fn town_fingerprint(&self) -> String {
+        let mut bytes = self.seed.to_le_bytes().to_vec();
+        let centres = self.town.objects().iter().flat_map(|object| object.centre_enu);
+        bytes.extend(centres.flat_map(f64::to_le_bytes));
+        engines::hash(&bytes)
+    }
+
+    /// A hash that changes when the town or the flight does, so that no film of another version is flown again.
+    pub fn flight_fingerprint(&self) -> String {
+        let mut bytes = self.town_fingerprint().into_bytes();
+        bytes.extend(self.period_s.to_le_bytes());
         for second in 0..self.period_s as u64 {
             let pose = self.pose(second as f64);
-            [pose.position.at.lat_deg(), pose.position.at.lon_deg(), pose.euler().yaw_rad, pose.euler().pitch_rad]
-                .map(f64::to_bits)
-                .hash(&mut hasher);
+            let (at, euler) = (pose.position.at, pose.euler());
+            bytes.extend([at.lat_deg(), at.lon_deg(), euler.yaw_rad, euler.pitch_rad].map(f64::to_le_bytes).concat());
         }
-        hasher.finish()
+        engines::hash(&bytes)
     }
 
     /// The sensors' stated accuracy.
@@ -107,5 +112,19 @@ impl FlightPlan {
     /// The time of a picture of the film, seconds.
     pub fn frame_s(&self, index: u64) -> f64 {
         index as f64 / f64::from(FPS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_period_is_another_flight_over_the_same_town() {
+        let [minute, half, elsewhere] =
+            [(7, 60.0), (7, 30.0), (8, 60.0)].map(|(seed, period_s)| FlightPlan::new(seed, period_s).unwrap());
+        assert_eq!(minute.town_fingerprint(), half.town_fingerprint());
+        assert_ne!(minute.flight_fingerprint(), half.flight_fingerprint());
+        assert_ne!(minute.town_fingerprint(), elsewhere.town_fingerprint());
     }
 }

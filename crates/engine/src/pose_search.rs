@@ -19,7 +19,7 @@ use crate::rectify::{Picture, Pyramid};
 
 use camera::Camera;
 
-pub use grid::{Pose, PoseGrid};
+pub use grid::{Pose, PoseGrid, TILT_DEG_MAX};
 
 /// Poses encoded in one run, and cells of the window, times poses, located in one: both bound memory.
 const POSES_A_RUN: usize = 12;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::EngineError;
 
 /// Beyond this a picture shows the horizon rather than the ground.
-const TILT_DEG_MAX: f64 = 80.0;
+pub const TILT_DEG_MAX: f64 = 80.0;
 
 /// A picture that shows so many times more ground than 256 reference pixels, or less, has another scale than its reference.
 const SCALE_MAX: f64 = 16.0;
