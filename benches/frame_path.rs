@@ -121,6 +121,7 @@ impl Path {
             picture: watch::channel(None).0,
             tracks: tracks_sent.clone(),
             re_anchors,
+            reports: assemble::Reports::of(&metrics, None),
         };
         let ground = GroundSource::open(&terrain::Config::Flat { height_m_msl: 0.0, sigma_m: 1.0 })?;
         let poses = PoseBuffer::new(Default::default());

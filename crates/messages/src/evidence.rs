@@ -12,7 +12,7 @@ use crate::prompt::TargetId;
 #[derive(Clone, Debug)]
 pub enum Evidence {
     /// The network was asked and answered.
-    Answered(Detection),
+    Answered(Box<Detection>),
     /// The target was not in sight, so the network was not asked.
     Unseen {
         /// The target.

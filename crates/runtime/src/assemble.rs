@@ -27,9 +27,10 @@ use smgeo_messages::{
 use tokio::sync::{broadcast, watch};
 
 use crate::camera::Lens;
+use crate::control::{Metrics, PartReporter};
 use crate::follow::ReAnchor;
 use crate::prompts::{FrameIndex, SeenFrame};
-use crate::telemetry::{PoseAt, PoseBuffer};
+use crate::telemetry::{PoseAt, PoseBuffer, Rejected};
 use crate::terrain::{Ground, GroundSource};
 use crate::web::DroneView;
 
@@ -68,6 +69,37 @@ pub struct Ends {
     pub tracks: broadcast::Sender<Arc<Track>>,
     /// Targets found again.
     pub re_anchors: Sender<ReAnchor>,
+    /// Where it is told how telemetry is.
+    pub reports: Reports,
+}
+
+/// Is where it is told whether there is a pose, and which samples were refused.
+#[derive(Clone)]
+pub struct Reports {
+    metrics: Metrics,
+    // Without telemetry nobody expects a pose.
+    health: Option<PartReporter>,
+}
+
+impl Reports {
+    /// Counts into `metrics`; writes `health` where telemetry is configured.
+    pub fn of(metrics: &Metrics, health: Option<PartReporter>) -> Self {
+        let reports = Self { metrics: metrics.clone(), health };
+        reports.pose(Err("no frame yet"));
+        reports
+    }
+
+    fn pose(&self, found: Result<(), &str>) {
+        match (&self.health, found) {
+            (Some(health), Ok(())) => health.ok(),
+            (Some(health), Err(why)) => health.degraded(why),
+            (None, _) => {}
+        }
+    }
+
+    fn refused(&self, why: Rejected) {
+        self.metrics.drops("poses", why.word()).inc();
+    }
 }
 
 /// Is the stage: followed frames in, questions out.
@@ -112,8 +144,9 @@ impl Assemble {
     fn take_telemetry(&mut self) {
         let now = self.clock.now();
         for sample in self.ends.telemetry.try_iter().take(TELEMETRY_A_STEP) {
-            // What is refused is counted by the buffer, by cause.
-            let _ = self.poses.put(&sample, now);
+            if let Err(why) = self.poses.put(&sample, now) {
+                self.ends.reports.refused(why);
+            }
         }
     }
 
@@ -269,6 +302,7 @@ impl Stage for Assemble {
             self.ends.seen.note(SeenFrame::from(&**frame));
             self.ends.picture.send_replace(Some(frame.clone()));
             let scene = self.scene_at(frame.captured, frame.time_sigma, (frame.width_px, frame.height_px));
+            self.ends.reports.pose(scene.as_ref().map(drop).map_err(|why| &**why));
             let batch = self.assemble(&followed, &scene);
             self.ends.queries.put(batch);
             // What only the map and the tiles ahead need comes after the question.

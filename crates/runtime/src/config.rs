@@ -9,7 +9,7 @@ use serde::Deserialize;
 use smgeo_engine::EngineConfig;
 
 use crate::prompts::PromptsConfig;
-use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig};
+use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig, key_prefix};
 use crate::telemetry::{PoseConfig, Signing};
 use crate::tiles::TilesConfig;
 use crate::web::WebConfig;
@@ -183,6 +183,7 @@ impl Config {
         self.engine.features_file.iter_mut().for_each(anchor);
         self.engine.openvino_folder.iter_mut().for_each(anchor);
         self.engine.tensorrt_folders.iter_mut().for_each(anchor);
+        self.tiles.key_file.iter_mut().for_each(anchor);
         if let ingest::Source::File(file) = &mut self.ingest.source {
             anchor(&mut file.path);
         }
@@ -191,6 +192,12 @@ impl Config {
         }
         if let Some(TelemetryConfig::Log { path }) = &mut self.telemetry {
             anchor(path);
+        }
+        if let Some(TelemetryConfig::Mavlink(MavlinkConfig { signing: Some(signing), .. })) = &mut self.telemetry {
+            anchor(&mut signing.key_file);
+        }
+        if let Some(ZenohConfig { config_file: Some(file), .. }) = &mut self.publish.zenoh {
+            anchor(file);
         }
         if let Some(ndjson) = &mut self.publish.ndjson {
             anchor(&mut ndjson.file);
@@ -210,6 +217,11 @@ impl Config {
         if name.is_empty() || name.len() > 64 || !name.chars().all(sound) {
             return Err(format!("drone.name is {name:?}; it must be 1 to 64 letters, digits, '-' and '_'"));
         }
+        if self.publish.zenoh.is_some() {
+            key_prefix(name).map_err(|error| format!("drone.name: {error}"))?;
+        }
+        self.ingest.check().map_err(|error| format!("ingest: {error}"))?;
+        self.pose.check()?;
         self.camera.build()?;
         self.assemble.check()?;
         self.locate.check()?;

@@ -101,7 +101,7 @@ impl Fuse {
                 if target.prompt.revision != detection.revision || detection.captured < target.captured {
                     return None;
                 }
-                target.take_in(&self.config, detection);
+                target.take_in(&self.config, *detection);
                 Some(id)
             }
             Evidence::Unseen { target: id, frame, captured, telemetry_age, reason } => {

@@ -211,7 +211,7 @@ impl Locate {
         for (query, outcome) in batch.queries.iter().zip(answers) {
             let detection = self.detection(query, outcome);
             self.ends.heat.take(&detection);
-            self.send(Evidence::Answered(detection))?;
+            self.send(Evidence::Answered(Box::new(detection)))?;
         }
         let waited = gathered.iter().filter(|gathered| matches!(gathered, Gathered::Pending)).count();
         self.ends.counts.waited.inc_by(waited as u64);

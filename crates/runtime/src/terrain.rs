@@ -15,7 +15,7 @@ use smgeo_geo::{
     mercator,
 };
 
-use crate::tiles::{MbTiles, TileError, TilePicture, TileSource};
+use crate::tiles::{EncodedTile, MbTiles, TileError, TilePicture, TileSource, decode_exact};
 
 /// Edge of the grid that is kept around the drone: farther than any ray that is worth casting.
 const GRID_EDGE_M: f64 = 8_000.0;
@@ -207,7 +207,8 @@ impl Model<'_> {
     fn pixel(&mut self, x: f64, y: f64) -> Result<Option<f64>, TileError> {
         let Some(id) = TileId::at_world_px(x, y, self.zoom) else { return Ok(None) };
         if !self.tiles.contains_key(&id) {
-            let picture = match self.store.tile(id) {
+            let exact = |encoded: EncodedTile| decode_exact(&encoded, id, self.store.info());
+            let picture = match self.store.encoded(id).and_then(exact) {
                 Ok(picture) => Some(picture),
                 Err(error) if error.is_missing() => None,
                 Err(error) => return Err(error),

@@ -119,6 +119,7 @@ impl Machine {
         let superseded =
             Superseded { frames: frames_take.clone(), followed: followed_take.clone(), queries: queries_take.clone() };
         counted::source(&metrics, &view);
+        counted::map(&metrics, &keeper, &features);
         counted::slot(&metrics, "frames", &frames_take);
         counted::slot(&metrics, "followed", &followed_take);
         counted::slot(&metrics, "queries", &queries_take);
@@ -149,6 +150,7 @@ impl Machine {
             picture: picture_sent,
             tracks: tracks.clone(),
             re_anchors: re_anchors_sent,
+            reports: assemble::Reports::of(&metrics, config.telemetry.is_some().then(|| health.part("telemetry"))),
         };
         let assemble = stages::assemble(&config, &clock, lens, zoom, ends);
         let ends = locate::Ends {
@@ -164,17 +166,19 @@ impl Machine {
         let latency = metrics.latency("capture_to_publish");
         let fuse = stages::fuse(&config, &clock, prompts_seen.clone(), evidence_taken, tracks.clone(), latency);
         let mut stages = vec![ingest, follow, assemble, locate, fuse];
-        stages.extend(outputs::stages(&config, &clock, &publisher, &tracks, &wire));
+        stages.extend(outputs::stages(&config, &clock, &publisher, &tracks, &wire, &metrics));
         let inputs = inputs::Ends {
             video: &view.state,
             samples: &telemetry_sent,
             tracks: &tracks,
             prompts: &prompts,
             frames: &frames_seen,
+            metrics: &metrics,
         };
         stages.extend(inputs::stages(&config, &clock, &inputs)?);
 
         actix::spawn(frames_seen.clone().note_all_shown(units.subscribe()));
+        actix::spawn(about::report_video(view.state.clone(), health.part("video")));
         let track_board = TrackBoard::default();
         let server = WebServer::start(WebParts {
             config: config.web.clone(),

@@ -49,12 +49,28 @@ fn what_is_wrong_is_named_with_file_and_key() {
         ("[camera]\nkind = \"field_of_view\"\nhfov_deg = 0.0\n", "camera.hfov_deg is 0"),
         ("[web]\nlisten = \"0.0.0.0:8080\"\n", "allow_remote"),
         ("[unheard]\n", "unheard"),
+        ("[pose]\nkeep_s = nan\n", "pose.keep_s is NaN"),
+        ("[pose]\ngap_ms_max = inf\n", "pose.gap_ms_max is inf"),
     ];
     for (added, named) in cases {
         let path = folder.path().join("case.toml");
         std::fs::write(&path, format!("{sound}\n{added}")).unwrap();
         let error = Config::load(&path).expect_err(added).to_string();
         assert!(error.contains(named) && error.contains("case.toml"), "{added:?} gives {error}");
+    }
+}
+
+#[test]
+fn a_source_or_a_name_that_cannot_be_one_is_wrong_before_anything_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case.toml");
+    let sound = std::fs::read_to_string(configs().join("smgeo.toml")).unwrap();
+    for (from, to, named) in
+        [("rtsp://", "http://", "rtsp://HOST:PORT/PATH"), ("name = \"", "name = \"UAV", "drone.name")]
+    {
+        std::fs::write(&path, sound.replace(from, to)).unwrap();
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
     }
 }
 

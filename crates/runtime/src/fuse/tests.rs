@@ -111,7 +111,7 @@ impl Bench {
             telemetry_age: Some(Duration::from_millis(20)),
             provenance: Arc::new(provenance),
         };
-        self.evidence.try_send(Evidence::Answered(detection)).unwrap();
+        self.evidence.try_send(Evidence::Answered(Box::new(detection))).unwrap();
         self.step()
     }
 

@@ -164,7 +164,8 @@ impl Config {
         Ok(Ingest::new(self, clock, frames, units, board))
     }
 
-    fn check(&self) -> Result<(), IngestError> {
+    /// Checks what can be checked with nothing opened.
+    pub fn check(&self) -> Result<(), IngestError> {
         let bad =
             |key, value: &dyn ToString, remedy| Err(IngestError::BadValue { key, value: value.to_string(), remedy });
         match &self.source {

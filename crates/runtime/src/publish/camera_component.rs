@@ -136,7 +136,7 @@ impl Repeating {
 }
 
 impl CameraComponent {
-    /// Makes the component. `commands` is what the link's receiver hands on: commands and heartbeats.
+    /// Makes the component; the counts outlive it. `commands` is what the link's receiver hands on: commands and heartbeats.
     pub fn new(
         config: CameraConfig,
         link: Arc<Link>,
@@ -144,6 +144,7 @@ impl CameraComponent {
         tracks: broadcast::Receiver<Arc<Track>>,
         prompts: Box<dyn PromptPort>,
         clock: SharedClock,
+        counts: Arc<CameraCounts>,
     ) -> Self {
         Self {
             system: config.system_id,
@@ -164,14 +165,9 @@ impl CameraComponent {
             heartbeat_at: None,
             text_at: None,
             last_order: None,
-            counts: Arc::default(),
+            counts,
             config,
         }
-    }
-
-    /// The counts so far.
-    pub fn counts(&self) -> &Arc<CameraCounts> {
-        &self.counts
     }
 
     /// The identity it speaks with, once it has listened for others: system and component.

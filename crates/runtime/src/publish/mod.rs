@@ -13,6 +13,7 @@ mod prompt_port;
 mod sink;
 mod zenoh;
 
+pub(crate) use self::zenoh::key_prefix;
 pub use self::zenoh::{ZenohConfig, ZenohSink};
 pub use camera_commands::{Answer, CameraCommand};
 pub use camera_component::{CameraComponent, CameraConfig, CameraCounts};

@@ -65,6 +65,8 @@ pub struct SinkCounts {
     pub lagged: AtomicU64,
     /// Tracks that could not be sent.
     pub failed: AtomicU64,
+    // The number of the last track: it goes on when the output is built anew, so that readers see the gap.
+    sequence: AtomicU64,
 }
 
 /// Feeds one sink.
@@ -73,23 +75,22 @@ pub struct SinkStage {
     tracks: Receiver<Arc<Track>>,
     publisher: Publisher,
     clock: SharedClock,
-    sequence: u64,
     counts: Arc<SinkCounts>,
     // Only for waiting with a limit.
     runtime: Runtime,
 }
 
 impl SinkStage {
-    /// Makes the stage. It owns its end of the broadcast.
+    /// Makes the stage. It owns its end of the broadcast; the counts outlive it.
     pub fn new(
         sink: Box<dyn Sink>,
         tracks: Receiver<Arc<Track>>,
         publisher: Publisher,
         clock: SharedClock,
+        counts: Arc<SinkCounts>,
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let counts = Arc::default();
-        Ok(Self { sink, tracks, publisher, clock, sequence: 0, counts, runtime })
+        Ok(Self { sink, tracks, publisher, clock, counts, runtime })
     }
 
     /// The counts so far.
@@ -107,15 +108,15 @@ impl Stage for SinkStage {
         let next = self.runtime.block_on(async { tokio::time::timeout(WAIT_MAX, self.tracks.recv()).await });
         match next {
             Ok(Ok(track)) => {
-                self.sequence += 1;
-                let sent = Numbered::new(track, &self.publisher, self.sequence, &self.clock)
+                let sequence = self.counts.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+                let sent = Numbered::new(track, &self.publisher, sequence, &self.clock)
                     .and_then(|numbered| self.sink.publish(&numbered));
                 let count = if sent.is_ok() { &self.counts.sent } else { &self.counts.failed };
                 count.fetch_add(1, Ordering::Relaxed);
                 sent.map_err(Fault::skip)?;
             }
             Ok(Err(RecvError::Lagged(lost))) => {
-                self.sequence += lost;
+                self.counts.sequence.fetch_add(lost, Ordering::Relaxed);
                 self.counts.lagged.fetch_add(lost, Ordering::Relaxed);
             }
             // The fusion may be restarted and subscribe us anew; until then there is nothing to do.

@@ -58,7 +58,7 @@ fn track(target: u32, state: TrackState, clock: &dyn Clock) -> Track {
 
 fn stage(sink: impl Sink + 'static, room: usize, clock: &SharedClock) -> (SinkStage, broadcast::Sender<Arc<Track>>) {
     let (tracks, receiver) = broadcast::channel(room);
-    (SinkStage::new(Box::new(sink), receiver, publisher(), clock.clone()).unwrap(), tracks)
+    (SinkStage::new(Box::new(sink), receiver, publisher(), clock.clone(), Arc::default()).unwrap(), tracks)
 }
 
 #[test]
@@ -107,6 +107,23 @@ fn a_slow_output_loses_the_oldest_and_shows_the_gap_in_its_numbers() {
         [(7, 7), (8, 8), (9, 9), (10, 10)]
     );
     assert_eq!(stage.counts().lagged.load(Ordering::Relaxed), 6);
+}
+
+#[test]
+fn an_output_that_is_built_anew_goes_on_numbering() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tracks.ndjson");
+    let clock = SystemClock::shared();
+    let (tracks, _) = broadcast::channel(16);
+    let counts = Arc::default();
+    for target in 1..=3 {
+        let sink = Box::new(NdjsonSink::new(NdjsonConfig { file: file.clone() }, clock.clone()).unwrap());
+        let mut stage =
+            SinkStage::new(sink, tracks.subscribe(), publisher(), clock.clone(), Arc::clone(&counts)).unwrap();
+        tracks.send(Arc::new(track(target, TrackState::Locked, clock.as_ref()))).unwrap();
+        stage.step().unwrap();
+    }
+    assert_eq!(records(&file).iter().map(|record| record.sequence).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 fn records(file: &std::path::Path) -> Vec<TrackV1> {

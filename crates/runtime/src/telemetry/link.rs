@@ -91,8 +91,46 @@ pub struct Link {
 
 enum Port {
     Udp { socket: UdpSocket, peers: Mutex<HashMap<SocketAddr, Stamp>>, fixed: Option<SocketAddr>, only: Option<IpAddr> },
-    // The crate's serial port reads and writes at once behind two locks.
-    Serial(Box<Connection<MavMessage>>),
+    Serial(SerialLine),
+}
+
+/// Is a serial line, opened again when it was unplugged.
+struct SerialLine {
+    config: SerialConfig,
+    signing: Option<SigningConfig>,
+    // The crate's serial port reads and writes at once behind two locks; none while it is unplugged.
+    line: Mutex<Option<Arc<Connection<MavMessage>>>>,
+}
+
+impl SerialLine {
+    fn open(config: SerialConfig, signing: Option<SigningConfig>) -> io::Result<Self> {
+        let line = Self { config, signing, line: Mutex::default() };
+        line.connected()?;
+        Ok(line)
+    }
+
+    /// Returns the line, opened if it is not.
+    fn connected(&self) -> io::Result<Arc<Connection<MavMessage>>> {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = &*line {
+            return Ok(line.clone());
+        }
+        let mut fresh = self.config.connect::<MavMessage>()?;
+        fresh.set_protocol_version(MavlinkVersion::V2);
+        fresh.set_allow_recv_any_version(true);
+        fresh.setup_signing(self.signing.clone());
+        Ok(line.insert(Arc::new(fresh)).clone())
+    }
+
+    /// Lets go of a line that fails.
+    fn forget(&self) {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn send(&self, raw: &MAVLinkMessageRaw) -> bool {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        line.is_some_and(|line| line.send_raw(raw).is_ok())
+    }
 }
 
 impl Link {
@@ -123,11 +161,7 @@ impl Link {
                 let (device, baud) = place.rsplit_once(':').ok_or_else(unknown)?;
                 let baud = baud.parse().map_err(|_| unknown())?;
                 let config = SerialConfig::new(device.to_owned(), baud).timeout(READ_TIMEOUT);
-                let mut connection = config.connect::<MavMessage>().map_err(failed)?;
-                connection.set_protocol_version(MavlinkVersion::V2);
-                connection.set_allow_recv_any_version(true);
-                connection.setup_signing(signing.clone());
-                Port::Serial(Box::new(connection))
+                Port::Serial(SerialLine::open(config, signing.clone()).map_err(failed)?)
             }
             _ => return Err(unknown()),
         };
@@ -185,7 +219,7 @@ impl Link {
                 };
                 addresses.iter().for_each(|address| self.count_sent(socket.send_to(raw.raw_bytes(), address).is_ok()));
             }
-            Port::Serial(connection) => self.count_sent(connection.send_raw(&MAVLinkMessageRaw::V2(raw)).is_ok()),
+            Port::Serial(line) => self.count_sent(line.send(&MAVLinkMessageRaw::V2(raw))),
         }
     }
 
@@ -256,7 +290,7 @@ impl LinkReader {
         let link = self.link.clone();
         let result = match &link.port {
             Port::Udp { socket, only, .. } => self.read_datagram(socket, *only, into),
-            Port::Serial(connection) => self.read_serial(connection, into),
+            Port::Serial(line) => self.read_serial(line, into),
         };
         if result.is_err() {
             link.counts.read_errors.fetch_add(1, Ordering::Relaxed);
@@ -293,16 +327,19 @@ impl LinkReader {
         Ok(())
     }
 
-    fn read_serial(&self, connection: &Connection<MavMessage>, into: &mut Vec<Received>) -> io::Result<()> {
+    fn read_serial(&self, line: &SerialLine, into: &mut Vec<Received>) -> io::Result<()> {
         // The crate checks signatures of a serial line itself. Its `recv` would wait for ever on a silent one.
-        match connection.try_recv() {
+        match line.connected()?.try_recv() {
             Ok((header, message)) => {
                 self.link.counts.received.fetch_add(1, Ordering::Relaxed);
                 into.push(Received { header, message, arrived: self.link.clock.now(), from: None });
                 Ok(())
             }
             Err(MessageReadError::Io(error)) if is_nothing(error.kind()) => Ok(()),
-            Err(MessageReadError::Io(error)) => Err(error),
+            Err(MessageReadError::Io(error)) => {
+                line.forget();
+                Err(error)
+            }
             Err(MessageReadError::Parse(_)) => {
                 self.link.counts.unknown.fetch_add(1, Ordering::Relaxed);
                 Ok(())

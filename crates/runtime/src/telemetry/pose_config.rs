@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::ranges;
+
 /// Says how poses are made.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,6 +30,32 @@ pub struct PoseConfig {
     pub vertical_sigma_m: f64,
     /// What is not known of the time between video and telemetry, milliseconds.
     pub time_sigma_ms: f64,
+}
+
+impl PoseConfig {
+    /// Checks the numbers and returns a sentence that says which to change.
+    pub fn check(&self) -> Result<(), String> {
+        ranges::positive(&[
+            ("pose.keep_s", self.keep_s),
+            ("pose.speed_mps_max", self.speed_mps_max),
+            ("pose.yaw_sigma_deg", self.yaw_sigma_deg),
+            ("pose.pitch_sigma_deg", self.pitch_sigma_deg),
+            ("pose.roll_sigma_deg", self.roll_sigma_deg),
+            ("pose.horizontal_sigma_m", self.horizontal_sigma_m),
+            ("pose.vertical_sigma_m", self.vertical_sigma_m),
+        ])?;
+        ranges::not_negative(&[
+            ("pose.gap_ms_max", self.gap_ms_max),
+            ("pose.extrapolate_ms_max", self.extrapolate_ms_max),
+            ("pose.time_sigma_ms", self.time_sigma_ms),
+        ])?;
+        if let Mount::Fixed { yaw_deg, pitch_deg, roll_deg } = self.mount
+            && ![yaw_deg, pitch_deg, roll_deg].iter().all(|angle| angle.is_finite())
+        {
+            return Err("pose.mount has an angle that is no number".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl Default for PoseConfig {

@@ -64,6 +64,23 @@ pub fn decode(encoded: &EncodedTile, tile: TileId, info: &TilesInfo) -> Result<T
     Ok(TilePicture { id: tile, rgb: rgb.into(), sha256, date: info.date.clone() })
 }
 
+/// Decodes a tile whose numbers mean something other than colours, such as heights: lossless, and with nothing averaged.
+pub fn decode_exact(encoded: &EncodedTile, tile: TileId, info: &TilesInfo) -> Result<TilePicture, TileError> {
+    let store = &info.name;
+    if encoded.media_type != "image/png" {
+        return Err(TileError::Heights { tile, store: store.clone(), found: encoded.media_type.to_owned() });
+    }
+    let size = ImageReader::with_format(Cursor::new(encoded.bytes.as_ref()), ImageFormat::Png).into_dimensions();
+    match size {
+        Ok((TILE_PX, TILE_PX)) => decode(encoded, tile, info),
+        Ok((width_px, height_px)) => {
+            let found = format!("{width_px} x {height_px} px");
+            Err(TileError::Heights { tile, store: store.clone(), found })
+        }
+        Err(error) => Err(TileError::Corrupt { tile, store: store.clone(), reason: error.to_string() }),
+    }
+}
+
 fn is_transparent(picture: &DynamicImage) -> bool {
     picture.color().has_alpha() && picture.to_rgba8().pixels().all(|pixel| pixel[3] == 0)
 }

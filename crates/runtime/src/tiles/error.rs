@@ -39,6 +39,16 @@ pub enum TileError {
         /// Height of the picture found.
         height_px: u32,
     },
+    /// Heights do not survive what pictures do: lossy compression, and averaging down.
+    #[error("tile {tile} of {store} is {found}; elevation is read from PNG tiles of 256 px")]
+    Heights {
+        /// The tile asked for.
+        tile: TileId,
+        /// The store's name.
+        store: Arc<str>,
+        /// What was found instead.
+        found: String,
+    },
     /// The bytes are of a kind that is not read.
     #[error("tile {tile} of {store} is {found}; PNG, JPEG and WebP are read")]
     Format {
@@ -124,6 +134,7 @@ impl TileError {
             Self::Missing { .. } => "missing",
             Self::Corrupt { .. } => "corrupt",
             Self::Size { .. } => "size",
+            Self::Heights { .. } => "heights",
             Self::Format { .. } => "format",
             Self::TooLarge { .. } => "too_large",
             Self::Altered { .. } => "altered",

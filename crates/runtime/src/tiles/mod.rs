@@ -29,7 +29,7 @@ use bytes::Bytes;
 use smgeo_geo::{TileBounds, TileId};
 
 pub use breaker::Breaker;
-pub use decode::{TILE_BYTES_MAX, decode};
+pub use decode::{TILE_BYTES_MAX, decode, decode_exact};
 pub use disk_cache::DiskCache;
 pub use error::TileError;
 pub use folder::FolderTiles;

@@ -265,3 +265,21 @@ fn the_keeper_loads_what_is_wanted_and_never_makes_one_wait() {
     assert!(matches!(settled(TILE), Some(TileState::Ready(_))));
     assert!(matches!(settled(beyond), Some(TileState::Failed(TileError::Missing { .. }))));
 }
+
+#[test]
+fn heights_are_read_from_lossless_tiles_of_256_px_only() {
+    let tile = TileId { z: 14, x: 1, y: 1 };
+    let folder = tempfile::tempdir().unwrap();
+    let store = MbTiles::open(&mbtiles(folder.path()), None).unwrap();
+    let info = store.info();
+    let sea = |size_px: u32| DynamicImage::ImageRgb8(RgbImage::from_pixel(size_px, size_px, Rgb([128, 0, 0])));
+    let read = |size_px: u32, format: ImageFormat| {
+        let bytes = EncodedTile::new(encoded(sea(size_px), format).into(), tile, &info.name).unwrap();
+        decode_exact(&bytes, tile, info)
+    };
+    assert_eq!(read(256, ImageFormat::Png).unwrap().rgb[..3], [128, 0, 0]);
+    for (size_px, format, named) in [(512, ImageFormat::Png, "512 x 512 px"), (256, ImageFormat::Jpeg, "image/jpeg")] {
+        let error = read(size_px, format).err().unwrap().to_string();
+        assert!(error.contains(named) && error.contains("PNG tiles of 256 px"), "{error}");
+    }
+}

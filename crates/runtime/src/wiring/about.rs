@@ -7,8 +7,11 @@ use smgeo_engine::{BackendInfo, Package};
 use smgeo_flow::Clock;
 use smgeo_geo::{LatLon, TileId, mercator};
 use smgeo_messages::wire::Publisher;
+use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::control::PartReporter;
+use crate::ingest::SourceState;
 use crate::tiles::{RamTiles, TileSource, TilesInfo};
 use crate::web::{About, ImageryAbout, ModelAbout, ServedTile, TileServer};
 
@@ -43,6 +46,20 @@ pub fn boot_id(clock: &dyn Clock) -> String {
     format!("{:016x}", clock.wall_us_now())
 }
 
+/// Writes whether video comes to the board's line, for as long as the source lives.
+pub async fn report_video(mut state: watch::Receiver<SourceState>, health: PartReporter) {
+    loop {
+        match &*state.borrow_and_update() {
+            SourceState::Live { .. } | SourceState::Ended => health.ok(),
+            SourceState::Connecting => health.degraded("no picture has come yet"),
+            SourceState::Lost { detail, .. } => health.degraded(detail),
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Chooses the zoom whose ground resolution is nearest to what the package was trained for.
 pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Result<u8> {
     if let Some(zoom) = config.assemble.zoom {
@@ -70,6 +87,18 @@ pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Re
             tiles.zoom_min,
             tiles.zoom_max,
             package.manifest().name
+        );
+    }
+    let metres_per_px = mercator::metres_per_px(place, best).east;
+    let [finest, coarsest] = package.manifest().gsd_m_range;
+    if !(finest..=coarsest).contains(&metres_per_px) {
+        let zoom = best;
+        tracing::warn!(
+            zoom,
+            metres_per_px,
+            finest,
+            coarsest,
+            "the map has another resolution than the network was trained on"
         );
     }
     Ok(best)

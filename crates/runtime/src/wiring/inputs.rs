@@ -1,16 +1,18 @@
 //! Where telemetry comes from: a MAVLink link, which may bring clicks as well, or a log beside a recording.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Addr;
 use crossbeam_channel::{Sender, bounded};
-use smgeo_flow::{Fault, SharedClock, Stage};
+use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
 use smgeo_messages::{Telemetry, Track};
 use tokio::sync::{broadcast, watch};
 
+use super::counted;
 use crate::config::{Config, MavlinkConfig, TelemetryConfig};
-use crate::control::StageSpec;
+use crate::control::{Metrics, StageSpec};
 use crate::ingest::SourceState;
 use crate::prompts::{FrameIndex, Prompts};
 use crate::publish::{ActorPromptPort, CameraComponent};
@@ -34,6 +36,8 @@ pub struct Ends<'a> {
     pub prompts: &'a Addr<Prompts>,
     /// The frames a ground station's operator can have seen.
     pub frames: &'a FrameIndex,
+    /// Where what is lost is counted.
+    pub metrics: &'a Metrics,
 }
 
 /// Describes the stages that the configured telemetry needs. A link that cannot be opened is an error.
@@ -45,9 +49,8 @@ pub fn stages(config: &Config, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::
             LogReader::open(path)?;
             let (path, clock, video, samples) = (path.clone(), clock.clone(), ends.video.clone(), ends.samples.clone());
             Ok(vec![StageSpec::new("telemetry", move || {
-                let reader = Some(LogReader::open(&path).map_err(Fault::restart)?);
-                let (clock, video, samples) = (clock.clone(), video.clone(), samples.clone());
-                Ok(Box::new(LogWithVideo { reader, clock, video, samples, player: None }) as Box<dyn Stage>)
+                let (path, clock, video, samples) = (path.clone(), clock.clone(), video.clone(), samples.clone());
+                Ok(Box::new(LogWithVideo { path, clock, video, samples, player: None }) as Box<dyn Stage>)
             })])
         }
     }
@@ -55,38 +58,42 @@ pub fn stages(config: &Config, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::
 
 fn link(config: &MavlinkConfig, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::Result<Vec<StageSpec>> {
     let link = Link::open(&config.address, config.only, config.signing.as_ref(), clock.clone())?;
+    counted::link(ends.metrics, link.counts());
     let (commands_sent, commands_taken) = bounded(COMMANDS_MAX);
     let mut stages = Vec::new();
     if let Some(camera) = config.camera.clone() {
         let (link, clock, tracks) = (link.clone(), clock.clone(), ends.tracks.clone());
         let (prompts, frames) = (ends.prompts.clone(), ends.frames.clone());
+        let counts = Arc::default();
+        counted::camera(ends.metrics, &counts);
         stages.push(StageSpec::new("mavlink-camera", move || {
             let port = Box::new(ActorPromptPort::new(prompts.clone(), frames.clone()).map_err(Fault::restart)?);
             let (link, commands, tracks) = (link.clone(), commands_taken.clone(), tracks.subscribe());
-            let component = CameraComponent::new(camera.clone(), link, commands, tracks, port, clock.clone());
+            let component =
+                CameraComponent::new(camera.clone(), link, commands, tracks, port, clock.clone(), counts.clone());
             Ok(Box::new(component) as Box<dyn Stage>)
         }));
     }
     let commands = config.camera.is_some().then_some(commands_sent);
-    let (config, samples) = (config.clone(), ends.samples.clone());
+    let (config, samples, metrics) = (config.clone(), ends.samples.clone(), ends.metrics.clone());
     stages.push(StageSpec::new("telemetry", move || {
         let delay = Duration::from_millis(config.delay_ms);
         let delay_sigma = Duration::from_millis(config.delay_sigma_ms);
         let decoder = MavlinkDecoder::new(config.system_id, config.needs_gps_fix, delay, delay_sigma);
         let (samples, commands) = (samples.clone(), commands.clone());
-        let stage = MavlinkReceiver::new(link.reader(), decoder, samples, commands, Box::new(|_| {}));
+        let stage = MavlinkReceiver::new(link.reader(), decoder, samples, commands, counted::messages(&metrics));
         Ok(Box::new(stage) as Box<dyn Stage>)
     }));
     Ok(stages)
 }
 
-/// Plays a log from the moment the recording beside it begins.
+/// Plays a log from the moment the recording beside it begins, and from its beginning again when the recording begins again.
 struct LogWithVideo {
-    reader: Option<LogReader>,
+    path: PathBuf,
     clock: SharedClock,
     video: watch::Receiver<SourceState>,
     samples: Sender<Telemetry>,
-    player: Option<LogPlayer>,
+    player: Option<(Stamp, LogPlayer)>,
 }
 
 impl Stage for LogWithVideo {
@@ -95,22 +102,20 @@ impl Stage for LogWithVideo {
     }
 
     fn step(&mut self) -> Result<(), Fault> {
-        if let Some(player) = &mut self.player {
-            return player.step();
-        }
         let begun = match &*self.video.borrow() {
             SourceState::Live { media_origin } => *media_origin,
             _ => None,
         };
-        match begun {
-            Some(start) => {
-                self.player = self
-                    .reader
-                    .take()
-                    .map(|reader| LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone()));
-            }
-            None => std::thread::park_timeout(WAIT_MAX),
+        if let Some(start) = begun.filter(|start| self.player.as_ref().is_none_or(|(origin, _)| origin != start)) {
+            let reader = LogReader::open(&self.path).map_err(Fault::restart)?;
+            self.player = Some((start, LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone())));
         }
-        Ok(())
+        match &mut self.player {
+            Some((_, player)) => player.step(),
+            None => {
+                std::thread::park_timeout(WAIT_MAX);
+                Ok(())
+            }
+        }
     }
 }

@@ -7,9 +7,10 @@ use smgeo_messages::Track;
 use smgeo_messages::wire::Publisher;
 use tokio::sync::broadcast;
 
+use super::counted;
 use crate::config::Config;
-use crate::control::StageSpec;
-use crate::publish::{NdjsonSink, Numbered, PublishError, Sink, SinkStage, ZenohSink};
+use crate::control::{Metrics, StageSpec};
+use crate::publish::{NdjsonSink, Numbered, PublishError, Sink, SinkCounts, SinkStage, ZenohSink};
 use crate::web::ShownTrack;
 
 /// Hands tracks to the page's server.
@@ -37,12 +38,15 @@ pub fn stages(
     publisher: &Publisher,
     tracks: &broadcast::Sender<Arc<Track>>,
     wire: &broadcast::Sender<ShownTrack>,
+    metrics: &Metrics,
 ) -> Vec<StageSpec> {
     let spec = |name, make: Box<dyn Fn() -> Result<Box<dyn Sink>, PublishError> + Send>| {
         let (clock, publisher, tracks) = (clock.clone(), publisher.clone(), tracks.clone());
+        let counts = Arc::<SinkCounts>::default();
+        counted::sink(metrics, name, &counts);
         StageSpec::new(name, move || {
             let sink = make().map_err(Fault::restart)?;
-            let stage = SinkStage::new(sink, tracks.subscribe(), publisher.clone(), clock.clone());
+            let stage = SinkStage::new(sink, tracks.subscribe(), publisher.clone(), clock.clone(), counts.clone());
             Ok(Box::new(stage.map_err(Fault::restart)?) as Box<dyn Stage>)
         })
     };

@@ -71,7 +71,7 @@ impl Bench {
             video_uri: Some("rtsp://camera/1".to_owned()),
             ..CameraConfig::default()
         };
-        let camera = CameraComponent::new(config, link.clone(), orders, receiver, port, shared);
+        let camera = CameraComponent::new(config, link.clone(), orders, receiver, port, shared, Arc::default());
         Self {
             station_reader: station.reader(),
             link: link.reader(),

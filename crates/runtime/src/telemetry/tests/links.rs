@@ -65,6 +65,34 @@ fn a_serial_line_carries_mavlink_both_ways_and_noise_is_passed_over() {
 }
 
 #[test]
+fn a_serial_line_that_was_unplugged_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = folder.path().join("radio");
+    let plug = || {
+        let (radio, line) = TTYPort::pair().unwrap();
+        let _ = std::fs::remove_file(&device);
+        std::os::unix::fs::symlink(line.name().unwrap(), &device).unwrap();
+        radio
+    };
+    let first = plug();
+    let link = Link::open(&format!("serial:{}:57600", device.display()), None, None, SystemClock::shared()).unwrap();
+    let (mut reader, mut received) = (link.reader(), Vec::new());
+    drop(first);
+    assert!((0..50).any(|_| reader.read(&mut received).is_err()), "an unplugged line is an error");
+    let mut second = plug();
+    let mut raw = MAVLinkV2MessageRaw::new();
+    raw.serialize_message(MavHeader { system_id: 7, component_id: 1, sequence: 0 }, &attitude_message());
+    for _ in 0..50 {
+        let _ = reader.read(&mut received);
+        if !received.is_empty() {
+            break;
+        }
+        second.write_all(raw.raw_bytes()).unwrap();
+    }
+    assert_eq!(received.first().map(|received| received.header.system_id), Some(7));
+}
+
+#[test]
 fn a_signed_link_takes_no_unsigned_and_no_replayed_message() {
     let folder = tempfile::tempdir().unwrap();
     let key_file = folder.path().join("key");
