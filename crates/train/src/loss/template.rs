@@ -213,6 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn a_peak_is_as_far_off_as_it_points_beside_the_clicked_point() {
+        let device = Device::default();
+        let target = [28.0, 24.0];
+        let loss = |beside: f32, target: Option<[f32; 2]>| -> f32 {
+            let place = |cell: usize| [cell % 4, cell / 4].map(|at| at as f32 + 0.5);
+            // Every cell points at the target, but for so many cells to the right.
+            let points = |cell: usize| [28.0 / 16.0 - place(cell)[0] + beside, 24.0 / 16.0 - place(cell)[1]];
+            let peak: Vec<f32> = (0..16).flat_map(points).collect();
+            let peak = Tensor::<4>::from_data(TensorData::new(peak, [1, 4, 4, 2]), &device);
+            let click = Click { query: 0, at: [128.0; 2], target, box_xyxy: None, object: None };
+            peak_loss(&peak, &[CellShares::of(target, 16, 4, 4)], &[click], 16).into_scalar()
+        };
+        assert!(loss(0.0, Some(target)).abs() < 1e-6);
+        assert!((loss(0.1, Some(target)) - 0.1).abs() < 1e-6);
+        assert_eq!(loss(0.1, None), 0.0);
+    }
+
+    #[test]
     fn a_point_in_the_middle_of_a_cell_belongs_to_that_cell_alone() {
         let shares = CellShares::of(Some([24.0, 8.0]), 16, 4, 4);
         assert_eq!((shares.cell[0], shares.share[0]), (1, 1.0));

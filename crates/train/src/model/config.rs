@@ -160,7 +160,7 @@ impl Config {
             heads: [1, 2, 4, 8],
             moe: MoeConfig { blocks: [vec![], vec![0], vec![0, 2], vec![0]], hidden_ratio: 2.0, ..Self::tiny().moe },
             drop_path: 0.0,
-            template: TemplateConfig { channels: 96, ..Self::tiny().template },
+            template: TemplateConfig { channels: 96, fine_channels: 16, ..Self::tiny().template },
             ..Self::tiny()
         }
     }
@@ -171,7 +171,7 @@ impl Config {
             architecture: "small".into(),
             embed: 48,
             heads: [2, 4, 8, 16],
-            template: TemplateConfig { channels: 128, ..Self::tiny().template },
+            template: TemplateConfig { channels: 128, fine_channels: 16, ..Self::tiny().template },
             ..Self::nano()
         }
     }

@@ -23,8 +23,9 @@ fn network(config: &Config) -> SmGeo {
 }
 
 fn configs() -> Vec<Config> {
-    let nano = Config { embed: 16, heads: [1, 1, 2, 4], ..Config::nano() };
-    let fine = TemplateConfig { fine_channels: 8, ..nano.template.clone() };
+    let coarse = TemplateConfig { fine_channels: 0, ..Config::nano().template };
+    let fine = TemplateConfig { fine_channels: 8, ..coarse.clone() };
+    let nano = Config { embed: 16, heads: [1, 1, 2, 4], template: coarse, ..Config::nano() };
     vec![
         Config { fusion: Fusion::Paper, head_channels: 16, ..nano.clone() },
         Config {
