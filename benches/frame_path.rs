@@ -168,6 +168,7 @@ impl Path {
             frame: FrameId(1),
             frame_captured: self.clock.now(),
             click: Pixel::new(400.0 + 60.0 * f64::from(target), 360.0),
+            sigma_px: 2.0,
             label: None,
             source: PromptSource::Exact,
             created: self.clock.now(),
