@@ -191,14 +191,12 @@ impl Target {
         self.reason = match detection.outcome {
             Outcome::NotFound(reason) => Some(reason),
             Outcome::Against(reason) => {
-                self.contradict(config);
+                self.doubt(config, 0.0);
                 Some(reason)
             }
             Outcome::NoMap { .. } => Some("the map has no tiles there"),
             Outcome::Found(found) if found.score < config.score_min => {
-                if let Some(hypothesis) = &mut self.hypothesis {
-                    hypothesis.average(config, found.score, self.captured);
-                }
+                self.doubt(config, found.score);
                 Some("no clear match on the map")
             }
             Outcome::Found(found) => self.confirm(config, &found),
@@ -211,10 +209,7 @@ impl Target {
         let elsewhere = |clicked: &RayFix| clicked.disagrees(found.at, found.covariance, config.click_widening);
         match &self.clicked {
             Some(clicked) if elsewhere(clicked) => {
-                // An answer about something else says nothing of the place.
-                if !self.has_strayed(config) {
-                    self.contradict(config);
-                }
+                self.doubt(config, 0.0);
                 return Some("what is followed is not where it was clicked");
             }
             // Whether following has kept to what was clicked cannot be told.
@@ -248,10 +243,11 @@ impl Target {
         clicked.disagrees(ray.at, ray.spread.covariance, config.click_widening)
     }
 
-    /// Lets an answer that the place is another count against it.
-    fn contradict(&mut self, config: &Config) {
-        if let Some(hypothesis) = &mut self.hypothesis {
-            hypothesis.average(config, 0.0, self.captured);
+    /// Lets an answer that holds the place to be this improbable count against it; one about something else says nothing of it.
+    fn doubt(&mut self, config: &Config, probability: f64) {
+        let strayed = self.has_strayed(config);
+        if let Some(hypothesis) = self.hypothesis.as_mut().filter(|_| !strayed) {
+            hypothesis.average(config, probability, self.captured);
         }
     }
 
