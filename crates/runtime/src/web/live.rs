@@ -95,6 +95,7 @@ impl Live {
         state.set_missed_tick_behavior(MissedTickBehavior::Skip);
         self.send_targets().await?;
         self.send_newest().await?;
+        let mut left_out = 0;
         loop {
             tokio::select! {
                 message = messages.recv() => match message {
@@ -108,8 +109,14 @@ impl Live {
                     None => return Ok(None),
                 },
                 track = self.tracks.recv() => match track {
-                    Ok(shown) if self.parts.track_board.is_superseded(&shown, BEHIND_MAX) => self.send_lost(1).await?,
-                    Ok(shown) => self.send_track(&shown).await?,
+                    // What is left out is told at once, with the first that is not.
+                    Ok(shown) if self.parts.track_board.is_superseded(&shown, BEHIND_MAX) => left_out += 1,
+                    Ok(shown) => {
+                        if left_out > 0 {
+                            self.send_lost(std::mem::take(&mut left_out)).await?;
+                        }
+                        self.send_track(&shown).await?;
+                    }
                     Err(RecvError::Lagged(lost)) => self.send_lost(lost).await?,
                     Err(RecvError::Closed) => return Ok(Some(CloseCode::Away.into())),
                 },
