@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes libsmgeo_tensorrt_FLAVOUR.so: the plugin for smgeo::GMoE and the C functions through which smgeo speaks to TensorRT.
+# Makes libsmgeo_tensorrt_FLAVOUR.so: the plugin for smgeo::GMoE and the C functions through which smgeo speaks to TensorRT. And
+# plugin_launches_FLAVOUR, which tests the plugin's launches on a GPU, without TensorRT.
 # Usage: build-tensorrt.sh rtx|enterprise [OUT]   (default: target/gpu)
 #
 # Headers: TENSORRT_INCLUDE where it is set (on a Jetson: /usr/include/aarch64-linux-gnu), else those of setup-cuda.sh. Nothing
@@ -29,7 +30,9 @@ toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
 libraries=()
 for lib in "$toolkit/lib" "$toolkit/lib64"; do [ -d "$lib" ] && libraries+=("-L$lib"); done
 mkdir -p "$out"
-"$nvcc" -O3 -std=c++17 -shared --cudart static "${targets[@]}" "${defines[@]}" -isystem "$headers" "${libraries[@]}" \
+compile=("$nvcc" -O3 -std=c++17 --cudart static "${targets[@]}" "${defines[@]}" -isystem "$headers" "${libraries[@]}")
+"${compile[@]}" -shared \
   -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -Xlinker --no-undefined \
   -o "$out/libsmgeo_tensorrt_$flavour.so" crates/gpu/tensorrt/gmoe_plugin.cu crates/gpu/tensorrt/shim.cpp
+"${compile[@]}" -Xcompiler -Wall,-Wextra -o "$out/plugin_launches_$flavour" -x cu crates/gpu/tests/plugin_launches.cpp
 echo "build-tensorrt.sh: $out/libsmgeo_tensorrt_$flavour.so"

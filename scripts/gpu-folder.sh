@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes one folder with all that a GPU machine needs to check and measure the kernels: the program, the module of kernels, the
-# same blocks in PyTorch, and a script. It needs the driver there, nothing else; carry it over and run ./run.sh.
+# plugin's launches, the same blocks in PyTorch, and a script. It needs the driver there, nothing else; carry it over and run
+# ./run.sh.
 # Usage: gpu-folder.sh [OUT]   (default: target/gpu/carry)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -8,21 +9,27 @@ out=${1:-target/gpu/carry}
 ./scripts/setup-cuda.sh
 ./scripts/build-cuda.sh "$out" 2>/dev/null
 cargo build -p smgeo-gpu --bin smgeo-gpu --features cuda
-cp "${CARGO_TARGET_DIR:-target}/debug/smgeo-gpu" benches/peers/gpu_blocks.py "$out/"
+strip -o "$out/smgeo-gpu" "${CARGO_TARGET_DIR:-target}/debug/smgeo-gpu"
+cp benches/peers/gpu_blocks.py "$out/"
+./scripts/build-tensorrt.sh rtx "$out"
 cat > "$out/run.sh" <<'RUN'
 #!/usr/bin/env bash
-# run.sh check: every kernel against its f64 reference; then, where compute-sanitizer is on PATH, once more under memcheck and
-# racecheck. run.sh bench: times against the card's bounds; then, where python3 has torch, PyTorch's times of the same blocks.
+# run.sh check: every kernel and the plugin's launches against f64 references; then, where compute-sanitizer is on PATH, all but
+# the largest shapes once more under memcheck and racecheck. run.sh bench: times against the card's bounds; then, where python3
+# has torch, PyTorch's times of the same blocks.
 set -euo pipefail
 cd "$(dirname "$0")"
 case "${1:-check}" in
   check)
     ./smgeo-gpu check smgeo_kernels.fatbin
+    ./plugin_launches_rtx
     if command -v compute-sanitizer >/dev/null; then
       for tool in memcheck racecheck; do
-        compute-sanitizer --tool "$tool" --error-exitcode 1 ./smgeo-gpu check smgeo_kernels.fatbin >"$tool.log" ||
-          { tail -40 "$tool.log"; echo "run.sh: $tool found something, see $tool.log" >&2; exit 1; }
-        echo "holds  $tool finds nothing"
+        for program in "./smgeo-gpu check smgeo_kernels.fatbin --edges" ./plugin_launches_rtx; do
+          compute-sanitizer --tool "$tool" --error-exitcode 1 $program >"$tool.log" ||
+            { tail -40 "$tool.log"; echo "run.sh: $tool found something, see $tool.log" >&2; exit 1; }
+          echo "holds  $tool finds nothing in $program"
+        done
       done
     else
       echo "skipped: memcheck and racecheck need compute-sanitizer on PATH"

@@ -19,17 +19,17 @@ struct alignas(16) Pack {
     T at[PACK];
 };
 
-__device__ inline float to_float(__half value) { return __half2float(value); }
-__device__ inline float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
+__host__ __device__ inline float to_float(__half value) { return __half2float(value); }
+__host__ __device__ inline float to_float(__nv_bfloat16 value) { return __bfloat162float(value); }
 
 template <class T>
-__device__ T from_float(float value);
+__host__ __device__ T from_float(float value);
 template <>
-__device__ inline __half from_float<__half>(float value) {
+__host__ __device__ inline __half from_float<__half>(float value) {
     return __float2half(value);
 }
 template <>
-__device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float value) {
+__host__ __device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float value) {
     return __float2bfloat16(value);
 }
 

@@ -17,7 +17,7 @@ fn run(test: &str, program: &str, flavour: &str, arguments: &[&Path]) {
     }
     let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}_{flavour}"));
     let runtime = match program {
-        "plugin_host" => tests.join("../kernels/emulation/include"),
+        "plugin_launches" => tests.join("../kernels/emulation/include"),
         _ => folder.join("nvidia/cu13/include"),
     };
     let mut compiler = Command::new("c++");
@@ -48,6 +48,6 @@ fn the_plugin_answers_tensorrt_as_it_should() {
 #[test]
 fn the_plugin_gives_its_kernels_what_they_take() {
     for flavour in ["rtx", "enterprise"] {
-        run("the_plugin_gives_its_kernels_what_they_take", "plugin_host", flavour, &[]);
+        run("the_plugin_gives_its_kernels_what_they_take", "plugin_launches", flavour, &[]);
     }
 }

@@ -14,9 +14,10 @@ fn main() -> ExitCode {
         ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
         ["admit", rest @ ..] => Admission::of(rest).and_then(|admission| admit(&admission)),
         ["lower", from, to, precision, mixtures] => lower(from, to, precision, mixtures),
-        ["check", module] => check(module),
+        ["check", module] => check(module, false),
+        ["check", module, "--edges"] => check(module, true),
         ["bench", module] => bench(module),
-        _ => Err("give one of: probe, check KERNELS.fatbin, bench KERNELS.fatbin, admit [--trusted-key KEY] [--engine NAME] PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
+        _ => Err("give one of: probe, check KERNELS.fatbin [--edges], bench KERNELS.fatbin, admit [--trusted-key KEY] [--engine NAME] PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,8 +50,11 @@ fn lower(from: &str, to: &str, precision: &str, mixtures: &str) -> Result<(), St
 }
 
 #[cfg(feature = "cuda")]
-fn check(module: &str) -> Result<(), String> {
-    smgeo_gpu::cuda::check::run(module.as_ref()).map_err(|error| error.to_string())
+fn check(module: &str, edges_only: bool) -> Result<(), String> {
+    use smgeo_gpu::conformance::Extent;
+
+    let extent = if edges_only { Extent::Edges } else { Extent::Flown };
+    smgeo_gpu::cuda::check::run(module.as_ref(), extent).map_err(|error| error.to_string())
 }
 
 #[cfg(feature = "cuda")]
@@ -120,17 +124,17 @@ fn admit(admission: &Admission) -> Result<(), String> {
 
 #[cfg(not(feature = "cuda"))]
 fn admit(_: &Admission) -> Result<(), String> {
-    check("")
+    check("", false)
 }
 
 #[cfg(not(feature = "cuda"))]
-fn check(_: &str) -> Result<(), String> {
+fn check(_: &str, _: bool) -> Result<(), String> {
     Err("this program was built without the feature `cuda`".into())
 }
 
 #[cfg(not(feature = "cuda"))]
 fn bench(module: &str) -> Result<(), String> {
-    check(module)
+    check(module, false)
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! The mixture of experts: each kernel by itself on what the one before gave, and all four together.
 
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::slice::ParallelSlice;
+
 use super::noise::Noise;
 use super::{Extent, Report, compare};
 use crate::device::{Buffer, Device};
@@ -63,6 +66,8 @@ struct Mixture<T> {
     logits: Vec<f32>,
     /// Weight and bias of both layers.
     layers: [[Vec<T>; 2]; 2],
+    /// The same for the reference.
+    wide_layers: [[Vec<f64>; 2]; 2],
     residual: Option<Vec<T>>,
 }
 
@@ -123,7 +128,8 @@ impl<T: Element> Mixture<T> {
         let layers = [layer(channels, width), layer(width, channels)];
         let x = noise.numbers(shape.numbers(), 1.7, T::of);
         let residual = with_residual.then(|| noise.numbers(shape.numbers(), 1.7, T::of));
-        Self { shape: *shape, x, logits, layers, residual }
+        let wide_layers = layers.each_ref().map(|layer| layer.each_ref().map(|values| wide(values)));
+        Self { shape: *shape, x, logits, layers, wide_layers, residual }
     }
 
     fn check<D: Device>(&self, device: &D, name: &str, report: &mut Report) -> Result<(), GpuError> {
@@ -148,7 +154,6 @@ impl<T: Element> Mixture<T> {
         report.add(name("gmoe_route gates of no number"), 0.0, compare([silent as f64], &[0.0]));
 
         let rounding = T::ROUNDING;
-        let wide = |values: &[T]| values.iter().map(|value| value.wide()).collect::<Vec<f64>>();
         let hidden = self.hidden(&routes, &wide(&self.x));
         report.add(name("gmoe_fc1"), 1.2 * rounding, compare(wide(&given.hidden), &hidden));
         let rows = |values: &[f64], per: usize| -> Vec<f64> {
@@ -233,26 +238,22 @@ impl<T: Element> Mixture<T> {
     /// `[rows, width]`.
     fn hidden(&self, routes: &Routes, x: &[f64]) -> Vec<f64> {
         let (size, channels) = (self.shape.size(), self.shape.channels());
-        let mut hidden = Vec::new();
-        for &slot in &routes.order {
+        let of_slot = |&slot: &i32| {
             let cell = slot as usize / self.shape.top_k();
-            for token in 0..size {
-                let from = &x[(cell * size + token) * channels..][..channels];
-                hidden.extend(self.linear(0, routes.expert[slot as usize], from).into_iter().map(gelu));
-            }
-        }
-        hidden
+            let tokens = x[cell * size * channels..][..size * channels].chunks(channels);
+            tokens.flat_map(|from| self.linear(0, routes.expert[slot as usize], from).into_iter().map(gelu)).collect()
+        };
+        routes.order.par_iter().map(of_slot).collect::<Vec<Vec<f64>>>().concat()
     }
 
     /// `[rows, channels]`.
     fn mixed(&self, routes: &Routes, hidden: &[f64]) -> Vec<f64> {
-        let mut mixed = Vec::new();
-        for (row, from) in hidden.chunks(self.shape.width()).enumerate() {
+        let of_row = |(row, from): (usize, &[f64])| {
             let slot = routes.order[row / self.shape.size()] as usize;
             let out = self.linear(1, routes.expert[slot], from);
-            mixed.extend(out.into_iter().map(|value| value * routes.gate[slot]));
-        }
-        mixed
+            out.into_iter().map(|value| value * routes.gate[slot]).collect()
+        };
+        hidden.par_chunks(self.shape.width()).enumerate().map(of_row).collect::<Vec<Vec<f64>>>().concat()
     }
 
     fn combined(&self, routes: &Routes, mixed: &[f64]) -> Vec<f64> {
@@ -269,15 +270,19 @@ impl<T: Element> Mixture<T> {
 
     /// One expert's layer on one token.
     fn linear(&self, layer: usize, expert: usize, from: &[f64]) -> Vec<f64> {
-        let [weight, bias] = &self.layers[layer];
+        let [weight, bias] = &self.wide_layers[layer];
         let outputs = bias.len() / self.shape.experts();
-        let mut out: Vec<f64> = bias[expert * outputs..][..outputs].iter().map(|value| value.wide()).collect();
+        let mut out = bias[expert * outputs..][..outputs].to_vec();
         for (input, value) in from.iter().enumerate() {
             let row = &weight[(expert * from.len() + input) * outputs..][..outputs];
-            out.iter_mut().zip(row).for_each(|(sum, factor)| *sum += value * factor.wide());
+            out.iter_mut().zip(row).for_each(|(sum, factor)| *sum += value * factor);
         }
         out
     }
+}
+
+fn wide<T: Element>(values: &[T]) -> Vec<f64> {
+    values.iter().map(|value| value.wide()).collect()
 }
 
 fn gelu(x: f64) -> f64 {

@@ -50,6 +50,8 @@ pub fn check<T: Element, D: Device>(device: &D, extent: Extent, report: &mut Rep
 struct Attention<T> {
     shape: AttentionShape,
     qkv: Vec<T>,
+    /// The same for the reference.
+    wide_qkv: Vec<f64>,
     bias: Option<Vec<f32>>,
 }
 
@@ -58,7 +60,8 @@ impl<T: Element> Attention<T> {
         let mut noise = Noise::new(shape.numbers() as u64);
         let qkv = noise.numbers(3 * shape.numbers(), 2.0, T::of);
         let bias = with_bias.then(|| noise.numbers(OFFSETS * shape.heads(), 1.0, |value| value as f32));
-        Self { shape: *shape, qkv, bias }
+        let wide_qkv = qkv.iter().map(|value| value.wide()).collect();
+        Self { shape: *shape, qkv, wide_qkv, bias }
     }
 
     fn given<D: Device>(&self, device: &D) -> Result<Vec<T>, GpuError> {
@@ -95,7 +98,7 @@ impl<T: Element> Attention<T> {
             image * height * width + z_order(source, [height, width], self.shape.block())
         };
         let read = |part: usize, place: &(usize, usize), channel: usize| {
-            self.qkv[((row_of(place) * 3 + part) * heads + head) * head_width + channel].wide()
+            self.wide_qkv[((row_of(place) * 3 + part) * heads + head) * head_width + channel]
         };
         let region = |&(y, x): &(usize, usize)| [strip(y, height, shift), strip(x, width, shift)];
         for query in &places {
