@@ -3,17 +3,18 @@
 use anyhow::bail;
 use burn::tensor::Device;
 
-/// The first `count` devices of this build: CUDA's with the feature `cuda`, else the CPU, which is one.
+/// The first `count` devices of this build: CUDA's with the feature `cuda`, graphics cards with `wgpu`, else the CPU, which is one.
+/// A single one is burn's default, which its environment variable `BURN_DEVICE` may name.
 pub fn first(count: usize) -> anyhow::Result<Vec<Device>> {
     if count <= 1 {
         return Ok(vec![Device::default()]);
     }
-    if cfg!(feature = "cuda") {
-        return Ok(several(count));
+    match several(count) {
+        devices if devices.is_empty() => bail!(
+            "training.devices = {count}, but this build knows one device, the CPU: build with --features cuda or wgpu, or ask for 1"
+        ),
+        devices => Ok(devices),
     }
-    bail!(
-        "training.devices = {count}, but this build knows one device, the CPU: build with --features cuda, or ask for 1"
-    )
 }
 
 #[cfg(feature = "cuda")]
@@ -21,7 +22,12 @@ fn several(count: usize) -> Vec<Device> {
     (0..count).map(Device::cuda).collect()
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(all(feature = "wgpu", not(feature = "cuda")))]
+fn several(count: usize) -> Vec<Device> {
+    (0..count).map(|index| Device::wgpu(burn::tensor::DeviceKind::DiscreteGpu(index))).collect()
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 fn several(_count: usize) -> Vec<Device> {
     Vec::new()
 }
@@ -31,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(not(feature = "cuda"))]
+    #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
     fn a_second_cpu_is_refused_with_the_way_out() {
         assert_eq!(first(1).unwrap().len(), 1);
         assert!(first(2).unwrap_err().to_string().contains("--features cuda"));

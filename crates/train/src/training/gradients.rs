@@ -7,9 +7,9 @@ use burn::tensor::Tensor;
 /// Scales all gradients of a module together so that their joint length is at most `norm_max`; returns the gradients and the
 /// length before.
 pub fn clipped<M: Module>(module: &M, gradients: GradientsParams, norm_max: f64) -> (GradientsParams, f64) {
-    let mut length = Length { gradients: &gradients, squared: 0.0 };
+    let mut length = Length { gradients: &gradients, squared: None };
     module.visit(&mut length);
-    let norm = length.squared.sqrt();
+    let norm = length.squared.map_or(0.0, |squared| f64::from(squared.into_scalar::<f32>())).sqrt();
     if norm <= norm_max || !norm.is_finite() {
         return (gradients, norm);
     }
@@ -18,15 +18,20 @@ pub fn clipped<M: Module>(module: &M, gradients: GradientsParams, norm_max: f64)
     (scaled.to, norm)
 }
 
+/// The sum stays on the device until it is complete: reading it waits for all that the device has to do.
 struct Length<'a> {
     gradients: &'a GradientsParams,
-    squared: f64,
+    squared: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for Length<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.squared += f64::from(gradient.square().sum().into_scalar::<f32>());
+            let squared = gradient.square().sum();
+            self.squared = Some(match self.squared.take() {
+                Some(others) => others + squared,
+                None => squared,
+            });
         }
     }
 }
