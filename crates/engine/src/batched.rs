@@ -51,7 +51,7 @@ pub struct LocatorOutputs {
     pub attention: Vec<f32>,
 }
 
-/// Most numbers of the windows that are kept prepared: 16 MiB, ten windows of 4 x 4 tiles of 96 channels.
+/// Most numbers of the windows that are kept prepared: 16 MiB, six windows of 4 x 4 tiles of 160 channels.
 const KEPT_NUMBERS_MAX: usize = 1 << 22;
 
 /// A backend made of networks.
