@@ -26,8 +26,8 @@ impl LocatorTemplate {
         let (first, second) = (self.projection as i64, (self.projection + gates) as i64);
         let end = second + self.head_channels as i64;
         let projected = graph.slice(&all, &[1], &[0], &[first]);
-        let projected = graph.unit(&projected, 1, LENGTH_SQUARED_MIN as f32);
         let flat = graph.reshape(&projected, &[0, self.projection as i64, -1]);
+        let flat = graph.unit_planes(&flat, self.projection, 3, LENGTH_SQUARED_MIN as f32);
         let correlation = emit_correlation(graph, inputs, &asked.template, &flat, self.cells, 1);
         let planes = graph.vector(&[1]);
         let correlation = graph.node("Squeeze", &[&correlation, &planes], Vec::new());
@@ -54,7 +54,8 @@ impl LocatorTemplate {
         }
         let (heat, bounds) = self.emit_head(graph, &hidden, &middle);
         let heat = graph.add(&heat, &correlation);
-        let share = graph.mean(&attention, 1, false);
+        let attention = graph.reshape(&attention, &[0, self.heads as i64, -1]);
+        let share = graph.weigh_planes(&attention, &vec![1.0 / self.heads as f32; self.heads], 3);
         LocatorOutputs {
             heat: graph.subtract(&heat, &asked.absent),
             bounds,
@@ -128,7 +129,7 @@ impl LocatorTemplate {
     fn emit_cosine(&self, graph: &mut Graph, inputs: &LocatorInputs, gate: &Value, map: &Value) -> Value {
         let (heads, width) = (self.heads as i64, self.gate_channels as i64);
         let map = graph.reshape(map, &[0, heads, width, -1]);
-        let map = graph.unit(&map, 2, LENGTH_SQUARED_MIN as f32);
+        let map = graph.unit_planes(&map, self.gate_channels, 4, LENGTH_SQUARED_MIN as f32);
         let map = graph.gather(&map, &inputs.window, 0);
         let gate = graph.reshape(gate, &[0, heads, 1, width]);
         graph.matmul(&gate, &map)
