@@ -355,7 +355,7 @@ impl Scene {
             at: position.at,
             altitude_msl_m: over.z,
             height_ground_m: self.ground.terrain.height_m(over.x, over.y).map(|ground_m| over.z - ground_m),
-            heading_rad: None,
+            heading_rad: self.at.heading_rad,
             camera_azimuth_rad: camera.yaw_rad,
             camera_depression_rad: -camera.pitch_rad,
             footprint: self.footprint(),

@@ -44,6 +44,8 @@ pub struct PoseAt {
     pub suspicion: Option<Suspicion>,
     /// The vehicle's velocity over ground, north, east, down, m/s.
     pub velocity_ned_mps: Option<[f64; 3]>,
+    /// Where the nose points, clockwise from north, radians, where the airframe's attitude is told.
+    pub heading_rad: Option<f64>,
 }
 
 /// Says why there is no pose.
@@ -196,6 +198,7 @@ impl PoseBuffer {
             extrapolated: place.is_past || turn_age.is_past,
             suspicion: self.gate.suspicion(at),
             velocity_ned_mps: place.earlier.velocity_ned_mps,
+            heading_rad: self.between(&self.airframes, at).ok().map(|airframe| heading_rad(&airframe)),
         })
     }
 
@@ -290,8 +293,7 @@ impl PoseBuffer {
                 let airframe = self.between(&self.airframes, at).map_err(|_| NoPose::NoHeading)?;
                 let (age, is_past) = (airframe.age, airframe.is_past);
                 let rate_rps = rate_rps(airframe.earlier, airframe.later, airframe.gap);
-                let heading_rad = Euler::of(&slerp(airframe.earlier, airframe.later, airframe.part)).yaw_rad;
-                (heading_rad, Some(Distance { age, is_past, rate_rps }))
+                (heading_rad(&airframe), Some(Distance { age, is_past, rate_rps }))
             }
         };
         Ok((UnitQuaternion::from_axis_angle(&Vector3::z_axis(), heading_rad) * gimbal.frame_from_gimbal, distance))
@@ -366,6 +368,10 @@ fn ecef_at(place: &Between<&Place>) -> Vector3<f64> {
     let Ok(here) = Geodetic::from_ecef(from_m) else { return from_m };
     let velocity_mps = Vector3::from(place.earlier.velocity_ned_mps.unwrap_or_default());
     from_m + ned_from_ecef(here.at).transpose() * velocity_mps * place.age.as_secs_f64()
+}
+
+fn heading_rad(airframe: &Between<&UnitQuaternion<f64>>) -> f64 {
+    Euler::of(&slerp(airframe.earlier, airframe.later, airframe.part)).yaw_rad
 }
 
 fn slerp(from: &UnitQuaternion<f64>, to: &UnitQuaternion<f64>, part: f64) -> UnitQuaternion<f64> {

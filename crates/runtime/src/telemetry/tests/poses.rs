@@ -101,6 +101,18 @@ fn a_camera_fixed_to_the_airframe_turns_with_it() {
 }
 
 #[test]
+fn the_nose_points_where_the_airframes_attitude_says_it_does() {
+    let mut buffer = flown();
+    assert_eq!(buffer.pose_at(at(1.5), Duration::ZERO).unwrap().heading_rad, None, "nothing tells the attitude");
+    for (second, yaw_deg) in [(1.0, 80.0), (2.0, 100.0)] {
+        let told = Told::Attitude { ned_from_body: Euler::from_deg(yaw_deg, 5.0, -3.0).ned_from_body() };
+        buffer.put(&Telemetry { at: at(second), at_sigma: Duration::ZERO, told }, at(second)).unwrap();
+    }
+    let heading_deg = buffer.pose_at(at(1.5), Duration::ZERO).unwrap().heading_rad.unwrap().to_degrees();
+    assert!((heading_deg - 90.0).abs() < 0.1, "{heading_deg}");
+}
+
+#[test]
 fn a_heading_older_than_the_gimbals_turn_widens_the_pose_and_its_age() {
     let mut buffer = PoseBuffer::new(PoseConfig::default());
     let vehicle = |second: f64| {
