@@ -1,4 +1,4 @@
-//! The fast backend on x86: OpenVINO, 2 to 4 times faster than rten. The library is looked for when the backend is made, so
+//! The fast backend on x86: OpenVINO, a fifth to a half faster than rten. The library is looked for when the backend is made, so
 //! one program runs with it and without it.
 
 mod library;
