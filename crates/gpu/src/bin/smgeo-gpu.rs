@@ -3,7 +3,11 @@
 
 use std::process::ExitCode;
 
+use smgeo_gpu::conformance::Extent;
 use smgeo_gpu::lowering::{self, Mixtures};
+
+#[cfg(not(feature = "cuda"))]
+const WITHOUT_CUDA: &str = "this program was built without the feature `cuda`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,8 +18,8 @@ fn main() -> ExitCode {
         ["build-child"] => smgeo_gpu::builder::serve(&mut std::io::stdin().lock()).map_err(|error| error.to_string()),
         ["admit", rest @ ..] => Admission::of(rest).and_then(|admission| admit(&admission)),
         ["lower", from, to, precision, mixtures] => lower(from, to, precision, mixtures),
-        ["check", module] => check(module, false),
-        ["check", module, "--edges"] => check(module, true),
+        ["check", module] => check(module, Extent::Flown),
+        ["check", module, "--edges"] => check(module, Extent::Edges),
         ["bench", module] => bench(module),
         _ => Err("give one of: probe, check KERNELS.fatbin [--edges], bench KERNELS.fatbin, admit [--trusted-key KEY] [--engine NAME] PACKAGE PAIRS [FOLDER..], lower FROM.onnx TO.onnx fp16|bf16|fp32 plugin|gathered".into()),
     };
@@ -50,10 +54,7 @@ fn lower(from: &str, to: &str, precision: &str, mixtures: &str) -> Result<(), St
 }
 
 #[cfg(feature = "cuda")]
-fn check(module: &str, edges_only: bool) -> Result<(), String> {
-    use smgeo_gpu::conformance::Extent;
-
-    let extent = if edges_only { Extent::Edges } else { Extent::Flown };
+fn check(module: &str, extent: Extent) -> Result<(), String> {
     smgeo_gpu::cuda::check::run(module.as_ref(), extent).map_err(|error| error.to_string())
 }
 
@@ -124,17 +125,17 @@ fn admit(admission: &Admission) -> Result<(), String> {
 
 #[cfg(not(feature = "cuda"))]
 fn admit(_: &Admission) -> Result<(), String> {
-    check("", false)
+    Err(WITHOUT_CUDA.into())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn check(_: &str, _: bool) -> Result<(), String> {
-    Err("this program was built without the feature `cuda`".into())
+fn check(_: &str, _: Extent) -> Result<(), String> {
+    Err(WITHOUT_CUDA.into())
 }
 
 #[cfg(not(feature = "cuda"))]
-fn bench(module: &str) -> Result<(), String> {
-    check(module, false)
+fn bench(_: &str) -> Result<(), String> {
+    Err(WITHOUT_CUDA.into())
 }
 
 #[cfg(test)]

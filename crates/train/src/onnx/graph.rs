@@ -315,19 +315,20 @@ impl Graph {
     pub fn unit(&mut self, x: &Value, axis: i64, squared_min: f32) -> Value {
         let squares = self.multiply(x, x);
         let sum = self.sum(&squares, axis, true);
-        let floor = self.number(squared_min);
-        let sum = self.add(&sum, &floor);
-        let length = self.unary("Sqrt", &sum);
-        self.divide(x, &length)
+        self.divide_by_length(x, &sum, squared_min)
     }
 
-    /// The same along the second axis from the end, of `length` numbers. Some runtimes add along any but the last axis number by
+    /// The same along the second axis from the end, of `size` numbers. Some runtimes add along any but the last axis number by
     /// number; a product with ones is many times faster.
-    pub fn unit_planes(&mut self, x: &Value, length: usize, rank: usize, squared_min: f32) -> Value {
+    pub fn unit_planes(&mut self, x: &Value, size: usize, rank: usize, squared_min: f32) -> Value {
         let squares = self.multiply(x, x);
-        let sum = self.weigh_planes(&squares, &vec![1.0; length], rank);
+        let sum = self.weigh_planes(&squares, &vec![1.0; size], rank);
+        self.divide_by_length(x, &sum, squared_min)
+    }
+
+    fn divide_by_length(&mut self, x: &Value, squared: &Value, squared_min: f32) -> Value {
         let floor = self.number(squared_min);
-        let sum = self.add(&sum, &floor);
+        let sum = self.add(squared, &floor);
         let length = self.unary("Sqrt", &sum);
         self.divide(x, &length)
     }
