@@ -147,12 +147,7 @@ impl Posterior {
         // When less than that is left over, no mode in it would be reported.
         let left = |modes: &[Mode]| 1.0 - self.absent - modes.iter().map(|mode| mode.mass).sum::<f32>();
         while modes.len() < MODES_MAX && left(&modes) >= MODE_MASS_MIN {
-            let free = |at: usize, p: f32| if self.is_near_any(at, &modes, 2 * MODE_RADIUS) { -1.0 } else { p };
-            let next = argmax(self.probabilities.iter().enumerate().map(|(at, p)| free(at, *p)));
-            let Some(next) = next.filter(|next| self.probabilities[*next] > 0.0) else { break };
-            if self.is_near_any(next, &modes, 2 * MODE_RADIUS) {
-                break;
-            }
+            let Some(next) = self.highest_apart(&modes) else { break };
             let mode = self.mode_at(next, &modes, maps);
             if mode.mass < MODE_MASS_MIN {
                 break;
@@ -162,16 +157,29 @@ impl Posterior {
         modes
     }
 
-    // Softmax of `probabilities`, which hold the logits, and of the absent cell's 0. In f64: a logit divided by a small
-    // temperature may leave f32.
+    // The most probable cell that lies apart from all modes; of equal ones the lowest, of impossible ones none.
+    fn highest_apart(&self, modes: &[Mode]) -> Option<usize> {
+        let (mut best, mut highest) = (None, 0.0);
+        for (at, p) in self.probabilities.iter().enumerate() {
+            // Few cells are more probable than all before them, so few are asked where they lie.
+            if *p > highest && !self.is_near_any(at, modes, 2 * MODE_RADIUS) {
+                (best, highest) = (Some(at), *p);
+            }
+        }
+        best
+    }
+
+    // Softmax of `probabilities`, which hold the logits, and of the absent cell's 0. Differences are taken in f64: a logit divided by
+    // a small temperature may leave f32.
     fn normalise(&mut self, temperature: f32) {
         let cooled = |logit: f32| f64::from(logit) / f64::from(temperature);
         let highest = cooled(self.probabilities[self.peak]).max(0.0);
-        let weights: Vec<f64> = self.probabilities.iter().map(|logit| (cooled(*logit) - highest).exp()).collect();
-        let absent = (-highest).exp();
-        let total = absent + weights.iter().sum::<f64>();
-        self.absent = (absent / total) as f32;
-        self.probabilities.iter_mut().zip(weights).for_each(|(p, weight)| *p = (weight / total) as f32);
+        let weight = |logit: f32| ((cooled(logit) - highest) as f32).exp();
+        let absent = weight(0.0);
+        self.probabilities.iter_mut().for_each(|p| *p = weight(*p));
+        let total = f64::from(absent) + self.probabilities.iter().map(|weight| f64::from(*weight)).sum::<f64>();
+        self.absent = (f64::from(absent) / total) as f32;
+        self.probabilities.iter_mut().for_each(|p| *p = (f64::from(*p) / total) as f32);
     }
 
     fn mode_at(&self, peak: usize, claimed: &[Mode], maps: &Maps) -> Mode {

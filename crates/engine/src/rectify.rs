@@ -8,6 +8,9 @@
 mod cell;
 mod halving;
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::TILE_PX;
 use crate::vector::{Vectorised, vectorised};
 
@@ -40,10 +43,53 @@ pub struct Picture<'a> {
     pub height_px: usize,
 }
 
-/// Is a picture with its halvings, made once a frame and shared by all targets in it.
+impl<'a> Picture<'a> {
+    fn check(self) {
+        assert_eq!(self.rgb.len(), self.width_px * self.height_px * 3, "a picture's bytes fit its size");
+        assert!(!self.rgb.is_empty(), "a picture has pixels");
+    }
+
+    #[inline(always)]
+    fn level(self) -> Level<'a, 3> {
+        Level { bytes: self.rgb, width_px: self.width_px, height_px: self.height_px }
+    }
+}
+
+/// Are the halvings of a picture, finest first, made once a frame and shared by all targets in it.
+#[derive(Default)]
+pub struct Halvings(Vec<Halving>);
+
+impl Halvings {
+    /// Halves `picture` as long as it stays larger than a crop.
+    ///
+    /// # Panics
+    /// When the picture's bytes are not `width_px * height_px * 3`, or there are none.
+    pub fn of(picture: Picture<'_>) -> Self {
+        picture.check();
+        let mut halvings = Vec::with_capacity(LEVELS_MAX - 1);
+        let mut edge_px = picture.width_px.min(picture.height_px);
+        while halvings.len() + 1 < LEVELS_MAX && edge_px >= HALVED_EDGE_PX_MIN {
+            let halving = match halvings.last() {
+                None => Halving::of(picture.level()),
+                Some(coarsest) => Halving::of(Halving::level(coarsest)),
+            };
+            halvings.push(halving);
+            edge_px /= 2;
+        }
+        Self(halvings)
+    }
+}
+
+impl fmt::Debug for Halvings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Halvings({})", self.0.len())
+    }
+}
+
+/// Is a picture with its halvings.
 pub struct Pyramid<'a> {
     full: Picture<'a>,
-    halvings: Vec<Halving>,
+    halvings: Arc<Halvings>,
 }
 
 /// Is a picture of half the size, with a byte that means nothing after each three: pixels of four are read and written at once.
@@ -73,24 +119,21 @@ struct Level<'a, const BYTES: usize> {
 }
 
 impl<'a> Pyramid<'a> {
-    /// Halves `picture` as long as it stays larger than a crop.
+    /// Halves a picture.
     ///
     /// # Panics
     /// When the picture's bytes are not `width_px * height_px * 3`, or there are none.
     pub fn new(picture: Picture<'a>) -> Self {
-        assert_eq!(picture.rgb.len(), picture.width_px * picture.height_px * 3, "a picture's bytes fit its size");
-        assert!(!picture.rgb.is_empty(), "a picture has pixels");
-        let mut pyramid = Self { full: picture, halvings: Vec::with_capacity(LEVELS_MAX - 1) };
-        let mut edge_px = picture.width_px.min(picture.height_px);
-        while pyramid.last() + 1 < LEVELS_MAX && edge_px >= HALVED_EDGE_PX_MIN {
-            let halving = match pyramid.halvings.last() {
-                None => Halving::of(pyramid.full()),
-                Some(coarsest) => Halving::of(coarsest.level()),
-            };
-            pyramid.halvings.push(halving);
-            edge_px /= 2;
-        }
-        pyramid
+        Self::over(picture, Arc::new(Halvings::of(picture)))
+    }
+
+    /// Lays a picture over the halvings that were made of it.
+    ///
+    /// # Panics
+    /// When the picture's bytes are not `width_px * height_px * 3`, or there are none.
+    pub fn over(picture: Picture<'a>, halvings: Arc<Halvings>) -> Self {
+        picture.check();
+        Self { full: picture, halvings }
     }
 
     /// Samples a [`TILE_PX`]² RGB crop.
@@ -109,22 +152,23 @@ impl<'a> Pyramid<'a> {
         self.painted(&corners)
     }
 
-    /// Knows no type of the caller's, so that it is compiled here, as this crate is, and not as the caller is.
+    /// Knows no type of the caller's, so that it is compiled here, as this crate is, and not as the caller is. Another core, where one
+    /// is free, paints the southern half.
     fn painted(&self, corners: &[Option<(f64, f64)>]) -> Vec<u8> {
+        const HALF: usize = TILE_PX / 2;
         let mut rgb = vec![UNSEEN; TILE_PX * TILE_PX * 3];
-        vectorised(Painting { pyramid: self, corners, rgb: &mut rgb });
+        let (north, south) = rgb.split_at_mut(HALF * TILE_PX * 3);
+        let southern = &corners[HALF / STRIDE_PX * CORNERS..];
+        rayon::in_place_scope(|beside| {
+            beside.spawn(|_| vectorised(Painting { pyramid: self, corners: southern, rgb: south }));
+            vectorised(Painting { pyramid: self, corners, rgb: north });
+        });
         rgb
     }
 
     /// The depth of the coarsest level.
     fn last(&self) -> usize {
-        self.halvings.len()
-    }
-
-    #[inline(always)]
-    fn full(&self) -> Level<'_, 3> {
-        let Picture { rgb: bytes, width_px, height_px } = self.full;
-        Level { bytes, width_px, height_px }
+        self.halvings.0.len()
     }
 }
 
@@ -160,8 +204,8 @@ fn colours(pyramid: &Pyramid<'_>, cell: &Cell) -> [u32; AREA] {
     let mut sums = Sums::new();
     for depth in cell.levels() {
         match depth.checked_sub(1) {
-            None => cell.add(pyramid.full(), depth, full_px, &mut sums),
-            Some(halving) => cell.add(pyramid.halvings[halving].level(), depth, full_px, &mut sums),
+            None => cell.add(pyramid.full.level(), depth, full_px, &mut sums),
+            Some(halving) => cell.add(pyramid.halvings.0[halving].level(), depth, full_px, &mut sums),
         }
     }
     sums.colours()

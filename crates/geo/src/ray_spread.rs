@@ -16,11 +16,19 @@ const HEIGHT_MEANS_MAX: f64 = 6.0;
 /// Below this squared ratio of the heights' reach to the ray's own spread, heights change nothing.
 const REACH_SQUARED_MIN: f64 = 1e-6;
 
-/// The natural logarithm of less than the last bit of any probability that matters.
-const NOTHING: f64 = -80.0;
-
-/// Below this many standard deviations the normal distribution is its asymptote, to a thousandth.
-const ASYMPTOTE: f64 = -30.0;
+/// The factors of the polynomial in the exponent of the complementary error function, lowest power first.
+const ERFC_EXPONENT: [f64; 10] = [
+    -1.265_512_23,
+    1.000_023_68,
+    0.374_091_96,
+    0.096_784_18,
+    -0.186_288_06,
+    0.278_868_07,
+    -1.135_203_98,
+    1.488_515_87,
+    -0.822_152_23,
+    0.170_872_77,
+];
 
 /// How a ray's place on the ground is uncertain, and how much further off the object can be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,17 +100,16 @@ impl RaySpread {
     }
 }
 
-/// `exp(level + t² / 2)` times the normal distribution function at `t`, without overflow; 0 where it is too little to be added to
-/// anything.
+/// `exp(level + t² / 2)` times the normal distribution function at `t`. `level` is at most `-t² / 2` where `t` is positive, so
+/// nothing overflows.
+///
+/// The complementary error function is a rational step and a polynomial in the exponent, to 1.2e-7 of its value however small that
+/// is (Press et al., Numerical Recipes, section 6.2); what it has of `exp(-t² / 2)` cancels.
 fn normal_times_inverse_density(t: f64, level: f64) -> f64 {
-    // The distribution function is below 1, and below half of exp(-t² / 2) where t is negative.
-    if level + 0.5 * t.max(0.0).powi(2) < NOTHING {
-        return 0.0;
-    }
-    if t < ASYMPTOTE {
-        return level.exp() / (-t * (2.0 * PI).sqrt());
-    }
-    (level + 0.5 * t * t).exp() * 0.5 * libm::erfc(-t / SQRT_2)
+    let near = 1.0 / (1.0 + t.abs() / (2.0 * SQRT_2));
+    let exponent = ERFC_EXPONENT.iter().rev().fold(0.0, |sum, factor| sum * near + factor);
+    let tail = 0.5 * near * (level + exponent).exp();
+    if t > 0.0 { (level + 0.5 * t * t).exp() - tail } else { tail }
 }
 
 #[cfg(test)]

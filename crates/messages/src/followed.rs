@@ -1,5 +1,8 @@
 //! Where each target's pixel has gone, from the frame the operator clicked to this one.
 
+use std::sync::Arc;
+
+use smgeo_engine::rectify::Halvings;
 use smgeo_geo::{self as geo, Pixel};
 
 use crate::frame::SharedFrame;
@@ -10,6 +13,8 @@ use crate::prompt::Prompt;
 pub struct Followed {
     /// The frame.
     pub frame: SharedFrame,
+    /// The frame's halvings, for the crops; none where there are no targets.
+    pub halvings: Arc<Halvings>,
     /// The targets, those lost from sight among them.
     pub targets: Vec<FollowedTarget>,
 }

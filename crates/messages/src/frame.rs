@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smgeo_engine::rectify::Picture;
 use smgeo_flow::Stamp;
 
 /// Names one captured frame. Ids grow by capture order within a run; the decoded picture and the access unit it came
@@ -63,6 +64,16 @@ pub struct Frame {
     pub bytes: Bytes,
     /// Whether the picture has stood still, to the bit, for so long that the camera must be taken as frozen.
     pub frozen: bool,
+}
+
+impl Frame {
+    /// Returns the picture for cropping; none if there are not as many bytes as its size asks for.
+    pub fn picture(&self) -> Option<Picture<'_>> {
+        let PixelFormat::Rgb8 = self.format;
+        let (width_px, height_px) = (self.width_px as usize, self.height_px as usize);
+        let fits = !self.bytes.is_empty() && self.bytes.len() == width_px * height_px * 3;
+        fits.then_some(Picture { rgb: &self.bytes, width_px, height_px })
+    }
 }
 
 impl fmt::Debug for Frame {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use smgeo_engine::EncoderImage;
-use smgeo_engine::rectify::{Picture, Pyramid};
+use smgeo_engine::rectify::Pyramid;
 use smgeo_flow::latest::{Put, Take};
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
 use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, RaySpread, SightSigma, TileId};
@@ -165,8 +165,8 @@ impl Assemble {
             return batch;
         }
         self.clicked.retain(|id, _| followed.targets.iter().any(|target| target.prompt.target == *id));
-        let (width_px, height_px) = (frame.width_px as usize, frame.height_px as usize);
-        let pyramid = Pyramid::new(Picture { rgb: &frame.bytes, width_px, height_px });
+        let picture = frame.picture().expect("following refuses a frame whose bytes do not fit its size");
+        let pyramid = Pyramid::over(picture, followed.halvings.clone());
         for target in &followed.targets {
             let id = target.prompt.target;
             self.note_click(frame, &target.prompt);

@@ -14,6 +14,25 @@ pub fn brightness_of_rgb(rgb: &[u8], width: usize, height: usize, level: &mut Le
     vectorised(Weighing { rgb: &rgb[..width * height * 3], luma: &mut level.luma });
 }
 
+/// Returns the brightness at half the size: what [`halved`] makes of [`brightness_of_rgb`], without keeping the whole picture.
+/// Another core, where one is free, makes the lower half.
+///
+/// # Panics
+/// When there are fewer bytes than `width * height * 3`, or fewer than two rows or columns.
+pub fn half_brightness_of_rgb(rgb: &[u8], width: usize, height: usize) -> Level {
+    assert!(width >= 2 && height >= 2, "a picture that is halved has two rows and columns");
+    let picture = Colours { rgb: &rgb[..width * height * 3], width, height };
+    let (width, height) = (width / 2, height / 2);
+    let mut luma = vec![0; width * height];
+    let middle = height / 2;
+    let (upper, lower) = luma.split_at_mut(middle * width);
+    rayon::in_place_scope(|beside| {
+        beside.spawn(|_| vectorised(HalfWeighing { picture, first: middle, luma: lower }));
+        vectorised(HalfWeighing { picture, first: 0, luma: upper });
+    });
+    Level { width, height, luma }
+}
+
 /// Returns the picture at half the size; an odd last row or column is left out. Each pixel is the mean of 4 x 4 with the weights
 /// 1 3 3 1 both ways (a triangle of two pixels to each side), so that what is too fine to be seen does not flicker.
 pub fn halved(fine: &Level) -> Level {
@@ -33,12 +52,73 @@ impl Vectorised for Weighing<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let (pixels, _) = self.rgb.as_chunks::<3>();
-        for (luma, &[red, green, blue]) in self.luma.iter_mut().zip(pixels) {
-            let weighed = 77 * u16::from(red) + 150 * u16::from(green) + 29 * u16::from(blue);
-            *luma = (weighed >> 8) as u8;
+        weigh(self.rgb, self.luma);
+    }
+}
+
+#[inline(always)]
+fn weigh(rgb: &[u8], luma: &mut [u8]) {
+    for (luma, &[red, green, blue]) in luma.iter_mut().zip(rgb.as_chunks::<3>().0) {
+        let weighed = 77 * u16::from(red) + 150 * u16::from(green) + 29 * u16::from(blue);
+        *luma = (weighed >> 8) as u8;
+    }
+}
+
+/// Is a picture of three bytes a pixel.
+#[derive(Clone, Copy)]
+struct Colours<'a> {
+    rgb: &'a [u8],
+    width: usize,
+    height: usize,
+}
+
+/// Is a band of rows at half the size, from the row `first` on.
+struct HalfWeighing<'a> {
+    picture: Colours<'a>,
+    first: usize,
+    luma: &'a mut [u8],
+}
+
+/// Rows that a row of half the size is made of.
+const TAPS: usize = 4;
+
+impl Vectorised for HalfWeighing<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { picture: Colours { rgb, width: full, height }, first, luma } = self;
+        let width = full / 2 * 2;
+        // The last four rows of brightness, each where its number modulo four says.
+        let mut kept = vec![0; TAPS * width];
+        let mut sums = vec![0; width + 2];
+        let mut next = (2 * first).saturating_sub(1);
+        for (row, out) in luma.chunks_exact_mut(width / 2).enumerate() {
+            let rows = rows_around(first + row, height);
+            while next <= rows[TAPS - 1] {
+                weigh(&rgb[next * full * 3..], &mut kept[next % TAPS * width..][..width]);
+                next += 1;
+            }
+            halve(rows.map(|row| &kept[row % TAPS * width..][..width]), &mut sums, out);
         }
     }
+}
+
+/// Returns the rows of the fine picture, of so many, that a row of half the size is made of.
+#[inline(always)]
+fn rows_around(row: usize, height: usize) -> [usize; TAPS] {
+    let last = height / 2 * 2 - 1;
+    [(2 * row).saturating_sub(1), 2 * row, 2 * row + 1, (2 * row + 2).min(last)]
+}
+
+/// Makes a row of half the size of four. `sums` has one column more on each side.
+#[inline(always)]
+fn halve(rows: [&[u8]; TAPS], sums: &mut [u16], out: &mut [u8]) {
+    let width = sums.len() - 2;
+    sum_rows(rows, &mut sums[1..=width]);
+    // Beyond the edge the picture goes on with its last column.
+    (sums[0], sums[width + 1]) = (sums[1], sums[width]);
+    sum_columns(sums, out);
 }
 
 struct Halving<'a> {
@@ -55,13 +135,8 @@ impl Vectorised for Halving<'_> {
     fn run(self) {
         let Self { fine, sums, luma } = self;
         let width = sums.len() - 2;
-        let last = (fine.height / 2) * 2 - 1;
         for (row, out) in luma.chunks_exact_mut(width / 2).enumerate() {
-            let rows = [(2 * row).saturating_sub(1), 2 * row, 2 * row + 1, (2 * row + 2).min(last)];
-            sum_rows(rows.map(|row| &fine.row(row)[..width]), &mut sums[1..=width]);
-            // Beyond the edge the picture goes on with its last column.
-            (sums[0], sums[width + 1]) = (sums[1], sums[width]);
-            sum_columns(sums, out);
+            halve(rows_around(row, fine.height).map(|row| &fine.row(row)[..width]), sums, out);
         }
     }
 }
@@ -99,6 +174,16 @@ mod tests {
         let mut level = Level::default();
         brightness_of_rgb(&rgb, 3, 2, &mut level);
         assert_eq!(level, Level { width: 3, height: 2, luma: vec![255, 0, 76, 149, 28, 18] });
+    }
+
+    #[test]
+    fn half_the_brightness_is_the_brightness_halved() {
+        for (width, height) in [(64, 48), (75, 31), (2, 2), (9, 5)] {
+            let rgb = noise(3 * width, height).luma;
+            let mut whole = Level::default();
+            brightness_of_rgb(&rgb, width, height, &mut whole);
+            assert_eq!(half_brightness_of_rgb(&rgb, width, height), halved(&whole), "{width} x {height}");
+        }
     }
 
     #[test]

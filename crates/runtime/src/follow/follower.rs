@@ -1,6 +1,7 @@
 //! One target, from frame to frame.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,8 +115,17 @@ struct Past {
 /// Are the buffers that following takes, shared by all targets.
 #[derive(Default)]
 pub struct Buffers {
-    find: LucasKanade,
+    finding: [Finding; 2],
     compare: Matching,
+}
+
+/// Is a search for the points of a part of the grid, with its buffers.
+#[derive(Default)]
+struct Finding {
+    find: LucasKanade,
+    /// Points that had enough texture to be looked for.
+    textured: usize,
+    /// Those that were found: where they were, and are.
     pairs: Vec<([f64; 2], [f64; 2])>,
 }
 
@@ -218,38 +228,52 @@ impl Follower {
         if picture.holds(self.at, EDGE_PX) { Ok(()) } else { Err(LostReason::LeftPicture) }
     }
 
-    /// Fits how the picture around the target has moved.
+    /// Fits how the picture around the target has moved. Another core, where one is free, finds half of the points.
     fn fit_step(&self, picture: &Pyramid, buffers: &mut Buffers) -> Result<Fit, LostReason> {
-        buffers.pairs.clear();
-        let mut textured = 0_usize;
-        for index in 0..GRID * GRID {
-            let offset = |step: usize| (step as f64 / (GRID - 1) as f64 - 0.5) * self.region_work_px;
-            let from = [self.at[0] + offset(index % GRID), self.at[1] + offset(index / GRID)];
-            if !self.picture.holds(from, 0.0) {
-                continue;
-            }
-            let guess = [from[0] + self.step_last[0], from[1] + self.step_last[1]];
-            match buffers.find.find(self.picture.levels(), picture.levels(), from, guess) {
-                Found::At(there) => {
-                    textured += 1;
-                    buffers.pairs.push((from, there));
-                }
-                Found::Nowhere => textured += 1,
-                Found::Untextured => {}
-            }
-        }
-        let found = buffers.pairs.len();
+        const POINTS: usize = GRID * GRID;
+        let [northern, southern] = &mut buffers.finding;
+        rayon::in_place_scope(|beside| {
+            beside.spawn(|_| self.find(picture, POINTS / 2..POINTS, southern));
+            self.find(picture, 0..POINTS / 2, northern);
+        });
+        let textured = northern.textured + southern.textured;
+        northern.pairs.append(&mut southern.pairs);
+        let pairs = &northern.pairs;
+        let found = pairs.len();
         if textured < POINTS_MIN {
             return Err(LostReason::NoTexture);
         }
         if found < POINTS_MIN || (found as f64) < FOUND_FRACTION_MIN * textured as f64 {
             return Err(LostReason::Covered);
         }
-        let fit = similarity::fit(&buffers.pairs, self.at).ok_or(LostReason::Torn)?;
+        let fit = similarity::fit(pairs, self.at).ok_or(LostReason::Torn)?;
         let zoom = fit.similarity.scale();
         let agrees = fit.inliers >= POINTS_MIN && fit.inliers as f64 >= AGREEING_FRACTION_MIN * found as f64;
         let possible = (1.0 / ZOOM_STEP_MAX..=ZOOM_STEP_MAX).contains(&zoom);
         if agrees && possible { Ok(fit) } else { Err(LostReason::Torn) }
+    }
+
+    /// Looks for those points of the grid around the target.
+    fn find(&self, picture: &Pyramid, points: Range<usize>, finding: &mut Finding) {
+        let Finding { find, textured, pairs } = finding;
+        *textured = 0;
+        pairs.clear();
+        for index in points {
+            let offset = |step: usize| (step as f64 / (GRID - 1) as f64 - 0.5) * self.region_work_px;
+            let from = [self.at[0] + offset(index % GRID), self.at[1] + offset(index / GRID)];
+            if !self.picture.holds(from, 0.0) {
+                continue;
+            }
+            let guess = [from[0] + self.step_last[0], from[1] + self.step_last[1]];
+            match find.find(self.picture.levels(), picture.levels(), from, guess) {
+                Found::At(there) => {
+                    *textured += 1;
+                    pairs.push((from, there));
+                }
+                Found::Nowhere => *textured += 1,
+                Found::Untextured => {}
+            }
+        }
     }
 
     /// Compares with the anchor: takes out the drift, notices a loss, and takes a new anchor when the old one wears out.

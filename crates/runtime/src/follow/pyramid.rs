@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smgeo_flow::Stamp;
 use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::{Frame, FrameId, PixelFormat};
-use smgeo_vision::{Level, brightness_of_rgb, halved};
+use smgeo_vision::{Level, brightness_of_rgb, half_brightness_of_rgb, halved};
 
 /// Levels, each half the size of the one before.
 pub const LEVELS: usize = 4;
@@ -62,21 +62,19 @@ impl Pyramid {
     }
 }
 
-/// Builds pyramids; it keeps the buffer that building takes.
+/// Builds pyramids.
 pub struct PyramidBuilder {
     work_width_px_max: u32,
-    /// The brightness of the whole frame, where the finest level is smaller.
-    whole: Level,
 }
 
 impl PyramidBuilder {
     /// Makes a builder of pyramids whose finest level is at most this wide.
     pub fn new(work_width_px_max: u32) -> Self {
-        Self { work_width_px_max: work_width_px_max.max(64), whole: Level::default() }
+        Self { work_width_px_max: work_width_px_max.max(64) }
     }
 
     /// Builds the pyramid of a frame, or nothing if the frame has too few pixels or bytes.
-    pub fn build(&mut self, frame: &Frame) -> Option<Arc<Pyramid>> {
+    pub fn build(&self, frame: &Frame) -> Option<Arc<Pyramid>> {
         let mut shrink = 1;
         while frame.width_px / shrink > self.work_width_px_max {
             shrink *= 2;
@@ -86,7 +84,7 @@ impl PyramidBuilder {
             return None;
         }
         let mut levels = Vec::with_capacity(LEVELS);
-        levels.push(self.finest(frame, shrink)?);
+        levels.push(Self::finest(frame, shrink)?);
         while levels.len() < LEVELS {
             let next = halved(levels.last()?);
             levels.push(next);
@@ -102,7 +100,7 @@ impl PyramidBuilder {
     }
 
     /// Whole blocks only, so that a place on the level is the frame's place divided, whatever the remainder.
-    fn finest(&mut self, frame: &Frame, shrink: u32) -> Option<Level> {
+    fn finest(frame: &Frame, shrink: u32) -> Option<Level> {
         let PixelFormat::Rgb8 = frame.format;
         let (width, height) = (frame.width_px as usize, frame.height_px as usize);
         let rgb = frame.bytes.get(..width * height * 3)?;
@@ -111,8 +109,7 @@ impl PyramidBuilder {
             brightness_of_rgb(rgb, width, height, &mut finest);
             return Some(finest);
         }
-        brightness_of_rgb(rgb, width, height, &mut self.whole);
-        let mut finest = halved(&self.whole);
+        let mut finest = half_brightness_of_rgb(rgb, width, height);
         for _ in 1..shrink.ilog2() {
             finest = halved(&finest);
         }

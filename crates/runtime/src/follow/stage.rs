@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use smgeo_engine::rectify::Halvings;
 use smgeo_flow::latest::{Put, Take};
 use smgeo_flow::{Fault, Stage};
 use smgeo_geo::{self as geo, Pixel};
@@ -75,7 +76,23 @@ impl Follow {
     }
 
     fn follow(&mut self, frame: Frame) {
-        let Some(picture) = self.builder.build(&frame) else { return };
+        let prompts = self.prompts.borrow_and_update().targets.clone();
+        let Some(picture) = frame.picture() else { return };
+        let mut halvings = Halvings::default();
+        // The crops will need them: another core, where one is free, has the time while this one follows.
+        let targets = rayon::in_place_scope(|beside| {
+            if !prompts.is_empty() {
+                beside.spawn(|_| halvings = Halvings::of(picture));
+            }
+            self.follow_targets(&frame, &prompts)
+        });
+        let Some(targets) = targets else { return };
+        self.followed.put(Followed { frame: Arc::new(frame), halvings: Arc::new(halvings), targets });
+    }
+
+    /// Carries all targets to a frame; none if it is too small for that.
+    fn follow_targets(&mut self, frame: &Frame, prompts: &[Prompt]) -> Option<Vec<FollowedTarget>> {
+        let picture = self.builder.build(frame)?;
         self.ring.push(picture.clone());
         for target in self.targets.values_mut() {
             if let Ok(follower) = &mut target.follower {
@@ -86,10 +103,8 @@ impl Follow {
         while let Ok(found) = self.re_anchors.try_recv() {
             self.re_anchor(found);
         }
-        let prompts = self.prompts.borrow_and_update().targets.clone();
         self.targets.retain(|target, _| prompts.iter().any(|prompt| prompt.target == *target));
-        let targets = prompts.iter().map(|prompt| self.target(prompt)).collect();
-        self.followed.put(Followed { frame: Arc::new(frame), targets });
+        Some(prompts.iter().map(|prompt| self.target(prompt)).collect())
     }
 
     fn target(&mut self, prompt: &Prompt) -> FollowedTarget {
