@@ -13,6 +13,7 @@ use image::RgbImage;
 use serde::Serialize;
 use smgeo_engine::pose_search::{self, Pose, PoseGrid, Sought};
 use smgeo_engine::stills::{QueryCrop, TiledReference};
+use smgeo_engine::witness::{self, Witnesses};
 use smgeo_engine::{
     Backend, BackendName, EncoderImage, EngineConfig, LocateRequest, Located, Maps, Mosaic, Package, TILE_PX, View,
     decode,
@@ -145,8 +146,11 @@ fn mosaic(backend: &mut dyn Backend, tiled: &TiledReference) -> anyhow::Result<M
 fn as_is(backend: &mut dyn Backend, query: &RgbImage, [x, y]: [f64; 2], reference: &Mosaic) -> anyhow::Result<Answer> {
     let crop = QueryCrop::cut(query, (x as f32, y as f32))?;
     let features = backend.encode(&[(&crop.image, View::Query)])?.remove(0);
-    let request = LocateRequest { query: &features, click: crop.click, reference };
-    Ok(Answer { maps: backend.locate(&[request])?.remove(0), image: crop.image, pose: None })
+    let clicks = witness::clicks(Witnesses::of(backend.info().fusion), &crop.image, crop.click);
+    let request = |click: &[f32; 2]| LocateRequest { query: &features, click: *click, reference };
+    let mut maps = backend.locate(&clicks.iter().map(request).collect::<Vec<_>>())?;
+    witness::hear(&mut maps, &clicks, reference.stride_px());
+    Ok(Answer { maps: maps.swap_remove(0), image: crop.image, pose: None })
 }
 
 fn in_any_pose(

@@ -9,7 +9,7 @@ use crate::error::EngineError;
 use crate::features::Features;
 use crate::image::{EncoderImage, View};
 use crate::mosaic::Mosaic;
-use crate::package::{Package, PackageHash};
+use crate::package::{Fusion, Package, PackageHash};
 
 /// What a backend is and runs; for logs, caches and provenance.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub struct BackendInfo {
     pub stride_px: usize,
     /// Numbers a cell of the features.
     pub channels: usize,
+    /// How its locator brings query and window together.
+    pub fusion: Fusion,
     /// Which revision of the backend's encoder computes: another one gives other numbers, so nothing that an earlier one
     /// encoded is taken from a cache.
     pub encoder_revision: String,
@@ -35,9 +37,9 @@ impl BackendInfo {
     /// What a backend of this name says about itself when it runs `package`; its encoder has no revision yet.
     pub fn of(name: &'static str, precision: &'static str, threads: usize, package: &Package) -> BackendInfo {
         let manifest = package.manifest();
-        let (stride_px, channels) = (manifest.stride_px, manifest.channels);
+        let (stride_px, channels, fusion) = (manifest.stride_px, manifest.channels, manifest.fusion);
         let encoder_revision = String::new();
-        BackendInfo { name, precision, threads, package: package.hash(), stride_px, channels, encoder_revision }
+        BackendInfo { name, precision, threads, package: package.hash(), stride_px, channels, fusion, encoder_revision }
     }
 
     /// The same with this revision of its encoder.

@@ -13,6 +13,9 @@ pub const CHANNELS: usize = 4;
 /// Bytes of an [`EncoderImage`].
 pub const IMAGE_BYTES: usize = TILE_PX * TILE_PX * CHANNELS;
 
+/// Up to this brightness a pixel may show nothing.
+const UNSEEN_MAX: u8 = 12;
+
 /// Bytes of the RGB picture an [`EncoderImage`] is made from.
 pub const RGB_BYTES: usize = TILE_PX * TILE_PX * 3;
 
@@ -79,6 +82,19 @@ impl EncoderImage {
             let [red, green, blue] = colour(x, y);
             [red, green, blue, CLICK_BYTES[y.abs_diff(row) * TILE_PX + x.abs_diff(column)]]
         }))
+    }
+
+    /// Whether anything is seen within `around` pixels of a place of the picture: what the camera did not see is black, or nearly so
+    /// where a file was compressed.
+    pub fn shows(&self, [x, y]: [f32; 2], around: usize) -> bool {
+        let inside = 0.0..TILE_PX as f32;
+        if !(inside.contains(&x) && inside.contains(&y)) {
+            return false;
+        }
+        let near = |at: f32| (at as usize).saturating_sub(around)..(at as usize + around + 1).min(TILE_PX);
+        let is_seen =
+            |(x, y): (usize, usize)| self.0[(y * TILE_PX + x) * CHANNELS..][..3].iter().any(|byte| *byte > UNSEEN_MAX);
+        near(y).flat_map(|y| near(x).map(move |x| (x, y))).any(is_seen)
     }
 
     /// All bytes: `[256, 256, 4]`, row-major.

@@ -40,6 +40,7 @@ pub mod rten;
 pub mod signature;
 pub mod stills;
 mod vector;
+pub mod witness;
 
 pub use crate::backend::{Backend, BackendInfo, LocateRequest, Maps};
 pub use crate::cache::{EncoderHash, FeatureCache, FeatureKey, ImageryHash};

@@ -16,6 +16,7 @@ use crate::error::EngineError;
 use crate::image::{EncoderImage, View};
 use crate::mosaic::Mosaic;
 use crate::rectify::{Picture, Pyramid};
+use crate::witness::{self, Witnesses};
 
 use camera::Camera;
 
@@ -39,10 +40,16 @@ struct Photograph<'a> {
     pyramid: Pyramid<'a>,
     click: [f64; 2],
     field_of_view_deg: f64,
+    witnesses: Witnesses,
 }
 
 impl<'a> Photograph<'a> {
-    fn new(photo: &'a RgbImage, click: [f64; 2], grid: &PoseGrid) -> Result<Photograph<'a>, EngineError> {
+    fn new(
+        photo: &'a RgbImage,
+        click: [f64; 2],
+        witnesses: Witnesses,
+        grid: &PoseGrid,
+    ) -> Result<Photograph<'a>, EngineError> {
         let (width_px, height_px) = photo.dimensions();
         let inside = |at: f64, extent: u32| at >= 0.0 && at < f64::from(extent);
         if !(inside(click[0], width_px) && inside(click[1], height_px)) {
@@ -52,12 +59,11 @@ impl<'a> Photograph<'a> {
         grid.check()?;
         let (columns, rows) = (width_px as usize, height_px as usize);
         let pyramid = Pyramid::new(Picture { rgb: photo.as_raw(), width_px: columns, height_px: rows });
-        Ok(Photograph { photo, pyramid, click, field_of_view_deg: grid.field_of_view_deg })
+        Ok(Photograph { photo, pyramid, click, field_of_view_deg: grid.field_of_view_deg, witnesses })
     }
 
-    /// Returns what the encoder is given if the photo was taken in `pose`: north up at the reference's scale, the click in the
-    /// middle. `None` where the click then looks at the horizon.
-    fn rectified(&self, pose: &Pose) -> Option<EncoderImage> {
+    /// Returns what is asked if the photo was taken in `pose`. `None` where the click then looks at the horizon.
+    fn rectified(&self, pose: &Pose) -> Option<Question> {
         let camera = Camera::of(pose, self.photo, self.field_of_view_deg);
         let [east, south, down] = camera.ray(self.click);
         let side_px = f64::from(self.photo.width().min(self.photo.height()));
@@ -65,8 +71,19 @@ impl<'a> Photograph<'a> {
         let height = range * camera.down_share(self.click)?;
         let (east, south) = (east / down * height, south / down * height);
         let rgb = self.pyramid.crop(|u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]));
-        EncoderImage::query(&rgb, (MIDDLE[0], MIDDLE[1])).ok()
+        let image = EncoderImage::query(&rgb, (MIDDLE[0], MIDDLE[1])).ok()?;
+        let clicks = witness::clicks(self.witnesses, &image, MIDDLE);
+        Some(Question { image, clicks })
     }
+}
+
+/// What the network is asked about one pose.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The photo rectified: north up at the reference's scale, the clicked object in the middle.
+    pub image: EncoderImage,
+    /// Where it is clicked, pixels: first the object, then its witnesses.
+    pub clicks: Vec<[f32; 2]>,
 }
 
 /// The answers of poses added up.
@@ -151,11 +168,17 @@ pub fn locate(
     reference: &Mosaic,
     grid: &PoseGrid,
 ) -> Result<Sought, EngineError> {
-    search(photo, click, grid, |images| {
-        let images: Vec<(&EncoderImage, View)> = images.iter().map(|image| (image, View::Query)).collect();
+    let witnesses = Witnesses::of(backend.info().fusion);
+    search(photo, click, (witnesses, reference.stride_px()), grid, |questions| {
+        let images: Vec<(&EncoderImage, View)> = questions.iter().map(|asked| (&asked.image, View::Query)).collect();
         let features = backend.encode(&images)?;
-        let request = |query| LocateRequest { query, click: MIDDLE, reference };
-        let requests: Vec<_> = features.iter().map(request).collect();
+        let requests: Vec<_> = questions
+            .iter()
+            .zip(&features)
+            .flat_map(|(asked, query)| {
+                asked.clicks.iter().map(move |click| LocateRequest { query, click: *click, reference })
+            })
+            .collect();
         let at_once = (CELLS_A_RUN / (reference.width() * reference.height()).max(1)).max(1);
         let mut maps = Vec::with_capacity(requests.len());
         for requests in requests.chunks(at_once) {
@@ -165,22 +188,30 @@ pub fn locate(
     })
 }
 
-/// The same for any network: `ask` gives the maps of some pictures, each clicked at [`MIDDLE`]. First the grid is tried, then
-/// poses half a step from those that found most, then a quarter; these count less, as each stands for less.
+/// The same for any network, whose cells are so many reference pixels wide: `ask` gives the maps of some questions, one for each of
+/// their clicks, in order. First the grid is tried, then poses half a step from those that found most, then a quarter; these
+/// count less, as each stands for less.
 pub fn search<E: From<EngineError>>(
     photo: &RgbImage,
     click: [f64; 2],
+    (witnesses, stride_px): (Witnesses, usize),
     grid: &PoseGrid,
-    mut ask: impl FnMut(&[EncoderImage]) -> Result<Vec<Maps>, E>,
+    mut ask: impl FnMut(&[Question]) -> Result<Vec<Maps>, E>,
 ) -> Result<Sought, E> {
-    let photograph = Photograph::new(photo, click, grid)?;
+    let photograph = Photograph::new(photo, click, witnesses, grid)?;
     let mut marginal = Marginal::default();
     let mut attempt = |poses: Vec<Pose>, weight: f32, marginal: &mut Marginal| {
         for poses in poses.chunks(POSES_A_RUN) {
             let seen = poses.iter().filter_map(|pose| Some((*pose, photograph.rectified(pose)?)));
-            let (poses, images): (Vec<Pose>, Vec<EncoderImage>) = seen.unzip();
-            let answers = ask(&images)?;
-            poses.iter().zip(&answers).for_each(|(pose, maps)| marginal.add(*pose, maps, weight));
+            let (poses, questions): (Vec<Pose>, Vec<Question>) = seen.unzip();
+            let mut answers = ask(&questions)?.into_iter();
+            for (pose, asked) in poses.iter().zip(&questions) {
+                let mut own: Vec<Maps> = answers.by_ref().take(asked.clicks.len()).collect();
+                witness::hear(&mut own, &asked.clicks, stride_px);
+                if let Some(maps) = own.first() {
+                    marginal.add(*pose, maps, weight);
+                }
+            }
         }
         Ok::<(), E>(())
     };
@@ -193,7 +224,7 @@ pub fn search<E: From<EngineError>>(
         }
     }
     let (best, tried) = (marginal.best(1), marginal.tried.len());
-    let found = best.first().and_then(|pose| Some((*pose, photograph.rectified(pose)?)));
+    let found = best.first().and_then(|pose| Some((*pose, photograph.rectified(pose)?.image)));
     let Some(((pose, image), maps)) = found.zip(marginal.mean()) else {
         let problem = "at every tilt that is tried the click looks at the horizon; click on the ground";
         return Err(EngineError::Picture(problem.into()).into());
@@ -232,7 +263,8 @@ mod tests {
     #[test]
     fn numbers_that_cannot_be_are_named() {
         let photo = RgbImage::new(400, 300);
-        let refused = |grid: PoseGrid| Photograph::new(&photo, [20.0, 20.0], &grid).err().unwrap().to_string();
+        let refused =
+            |grid: PoseGrid| Photograph::new(&photo, [20.0, 20.0], Witnesses::Heard, &grid).err().unwrap().to_string();
         let usual = PoseGrid::default;
         for (grid, named) in [
             (PoseGrid { headings_deg: vec![f64::NAN], ..usual() }, "a heading of NaN"),
@@ -243,6 +275,6 @@ mod tests {
             let said = refused(grid);
             assert!(said.contains(named), "{said}");
         }
-        assert!(Photograph::new(&photo, [400.0, 20.0], &usual()).is_err());
+        assert!(Photograph::new(&photo, [400.0, 20.0], Witnesses::Heard, &usual()).is_err());
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
+use smgeo_engine::witness::{self, Witnesses};
 use smgeo_engine::{Backend, EncoderImage, FeatureCache, Features, LocateRequest, Maps, Package, View};
 use smgeo_flow::latest::Take;
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
@@ -65,6 +66,9 @@ pub struct Config {
     pub lean_share: f64,
     /// The same for what is large, as part of the longer side of its box.
     pub size_share: f64,
+    /// Looks for four points around each object too, which tell it from its look-alikes. Without them an answer takes less time and is
+    /// less certain.
+    pub witnesses: bool,
     /// Asks each question with another target's picture as well and reports those answers apart. A control for
     /// evaluations: a network that looks at its query must fail at it.
     pub shuffled_control: bool,
@@ -78,6 +82,7 @@ impl Default for Config {
             rectification_sigma_m: 1.0,
             lean_share: 0.25,
             size_share: 0.1,
+            witnesses: true,
             shuffled_control: false,
         }
     }
@@ -247,32 +252,44 @@ impl Locate {
         Ok(())
     }
 
-    /// Matches every query whose window is ready, in one run, each with its place in `self.features`.
+    /// Matches every query whose window is ready and its witnesses, in one run, each with its place in `self.features`.
     fn locate(&mut self, queries: &[Query], gathered: &[Gathered]) -> Result<Vec<Outcome>, Fault> {
-        let mut requests = Vec::with_capacity(queries.len());
-        for ((query, features), gathered) in queries.iter().zip(&self.features).zip(gathered) {
+        let clicks: Vec<Vec<[f32; 2]>> = queries.iter().map(|query| self.clicks(query)).collect();
+        let mut requests = Vec::new();
+        for ((clicks, features), gathered) in clicks.iter().zip(&self.features).zip(gathered) {
             if let Gathered::Ready { mosaic, .. } = gathered {
-                let click = [query.click.x as f32, query.click.y as f32];
-                requests.push(LocateRequest { query: features, click, reference: mosaic });
+                let request = |click: &[f32; 2]| LocateRequest { query: features, click: *click, reference: mosaic };
+                requests.extend(clicks.iter().map(request));
             }
         }
         self.backend.locate_into(&requests, &mut self.maps).map_err(backend::fault)?;
-        let mut maps = self.maps.iter();
+        let mut maps = &mut self.maps[..];
         let manifest = self.package.manifest();
         let reading =
             Reading { config: &self.config, stride_px: manifest.stride_px, temperature: manifest.temperature };
-        let outcome = |(query, gathered): (&Query, &Gathered)| match gathered {
+        let outcome = |((query, clicks), gathered): ((&Query, &Vec<[f32; 2]>), &Gathered)| match gathered {
             Gathered::Pending => Outcome::NotFound("the map around it is being encoded"),
             Gathered::Empty => {
                 let of = query.window.tiles().count();
                 Outcome::NoMap { missing: of, of }
             }
             Gathered::Ready { missing, .. } => {
-                let maps = maps.next().expect("one map for each request, one request for each ready window");
-                reading.outcome(query, maps, missing)
+                let own = maps.split_off_mut(..clicks.len()).expect("one map for each click into a ready window");
+                witness::hear(own, clicks, manifest.stride_px);
+                reading.outcome(query, &own[0], missing)
             }
         };
-        Ok(queries.iter().zip(gathered).map(outcome).collect())
+        Ok(queries.iter().zip(&clicks).zip(gathered).map(outcome).collect())
+    }
+
+    /// Where a query is clicked. Only what is laid out like the map has witnesses.
+    fn clicks(&self, query: &Query) -> Vec<[f32; 2]> {
+        let object = [query.click.x as f32, query.click.y as f32];
+        let witnesses = match self.config.witnesses && query.rectified {
+            true => Witnesses::of(self.package.manifest().fusion),
+            false => Witnesses::NotHeard,
+        };
+        witness::clicks(witnesses, &query.image, object)
     }
 
     /// Asks again with each target's picture replaced by its neighbour's, and reports the answers apart.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
+use smgeo_engine::witness::Witnesses;
 use smgeo_engine::{Package, RtenBackend, RtenConfig};
 use smgeo_train::ablation::{self, Row, Study, Variant};
 use smgeo_train::checkpoint;
@@ -60,7 +61,7 @@ pub fn predictor(package: Option<&Path>, weights: Option<&Path>) -> anyhow::Resu
         }
         (None, Some(run)) => {
             let (config, model) = trained(run)?;
-            Ok(Box::new(Weights::new(model, config.stride_px())))
+            Ok(Box::new(Weights::new(model, &config)))
         }
         (None, None) => bail!("name a --package or --weights"),
     }
@@ -79,10 +80,11 @@ pub fn eval(
     pairs: &Path,
     report: Option<&Path>,
     laid_out: LaidOut,
+    witnesses: Witnesses,
     controls: bool,
 ) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
-    let measured = evaluate(predictor, &set, laid_out, controls)?;
+    let measured = evaluate(predictor, &set, laid_out, witnesses, controls)?;
     print!("{measured}");
     if let Some(path) = report {
         let text = serde_json::to_string_pretty(&measured)?;
@@ -100,7 +102,8 @@ pub fn inspect(
     count: usize,
 ) -> anyhow::Result<()> {
     let set = PairSet::open(pairs)?;
-    let told = answers(predictor, &set, &[Asked::Own], LaidOut::BySize)?.remove(0);
+    // What is drawn is the network's own answer.
+    let told = answers(predictor, &set, &[Asked::Own], LaidOut::BySize, Witnesses::NotHeard)?.remove(0);
     let model = run.map(trained).transpose()?;
     std::fs::create_dir_all(out).with_context(|| format!("making folder {}", out.display()))?;
     for answer in told.iter().step_by((told.len() / count.max(1)).max(1)) {
@@ -215,6 +218,6 @@ fn row(study: Study, variant: Variant, set: &PairSet, out: &Path) -> anyhow::Res
     run::train(&variant.plan, &folder, resume).with_context(|| format!("variant {}", variant.name))?;
     let (config, model) = trained(&folder)?;
     let parameters = checkpoint::parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-    let report = evaluate(&mut Weights::new(model, config.stride_px()), set, LaidOut::BySize, false)?;
+    let report = evaluate(&mut Weights::new(model, &config), set, LaidOut::BySize, Witnesses::NotHeard, false)?;
     Ok(Row { name: variant.name, parameters, report })
 }

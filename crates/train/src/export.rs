@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use sha2::{Digest, Sha256};
 use smgeo_engine::package::{ENCODER, FORMAT, LOCATOR};
-use smgeo_engine::{EngineError, Fusion as EngineFusion, Manifest, Package, TILE_PX, signature};
+use smgeo_engine::{EngineError, Manifest, Package, TILE_PX, signature};
 
-use crate::model::{Config, Fusion, SmGeo};
+use crate::model::{Config, SmGeo};
 use crate::onnx::{self, GmoeLowering, Graph};
 
 /// Why a package cannot be written.
@@ -94,10 +94,7 @@ pub fn export(
         format: FORMAT,
         name: passport.name,
         architecture: config.architecture.clone(),
-        fusion: match config.fusion {
-            Fusion::Template => EngineFusion::Template,
-            Fusion::Paper | Fusion::Softmax | Fusion::None => EngineFusion::Paper,
-        },
+        fusion: config.fusion.into(),
         channels: config.channels(),
         stride_px: config.stride_px(),
         tile_px: TILE_PX,

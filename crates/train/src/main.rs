@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use smgeo_engine::witness::Witnesses;
 use smgeo_train::ablation::Study;
 use smgeo_train::data::ground::Source;
 use smgeo_train::eval::answer::LaidOut;
@@ -76,6 +77,9 @@ enum Command {
         /// locate` does. Those of any other size always are.
         #[arg(long)]
         photographs: bool,
+        /// Asks about the object alone, without the witnesses around it that the engine hears.
+        #[arg(long)]
+        alone: bool,
         /// Leaves out the controls, which take longer than the network.
         #[arg(long)]
         no_controls: bool,
@@ -282,10 +286,11 @@ fn main() -> anyhow::Result<()> {
         Command::Towns { out, first, count, frames } => commands::towns(&out, first, count, frames),
         Command::Cvogl { folder, split, out } => commands::cvogl(&folder, &split, &out),
         Command::Pairs(drawn) => commands::pairs(&drawn),
-        Command::Eval { model, pairs, report, photographs, no_controls } => {
+        Command::Eval { model, pairs, report, photographs, alone, no_controls } => {
             let mut predictor = commands::predictor(model.package.as_deref(), model.weights.as_deref())?;
             let laid_out = if photographs { LaidOut::Never } else { LaidOut::BySize };
-            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), laid_out, !no_controls)
+            let witnesses = if alone { Witnesses::NotHeard } else { Witnesses::of(predictor.fusion()) };
+            commands::eval(predictor.as_mut(), &pairs, report.as_deref(), laid_out, witnesses, !no_controls)
         }
         Command::Export { weights, mean_with, out, name, lowering, precision, report } => {
             let form = Form { lowering: lowering.into(), precision: precision.into() };

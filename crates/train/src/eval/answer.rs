@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use image::RgbImage;
 use smgeo_engine::decode::box_at;
-use smgeo_engine::pose_search::{self, MIDDLE, PoseGrid};
+use smgeo_engine::pose_search::{self, PoseGrid, Question};
+use smgeo_engine::witness::{self, Witnesses};
 use smgeo_engine::{EncoderImage, Maps, Mosaic, View};
 
 use super::predictor::Predictor;
@@ -50,6 +51,7 @@ pub fn answers(
     set: &PairSet,
     asked: &[Asked],
     laid_out: LaidOut,
+    witnesses: Witnesses,
 ) -> anyhow::Result<Vec<Vec<Answer>>> {
     let mut all = vec![Vec::new(); asked.len()];
     for (reference, pairs) in by_reference(set) {
@@ -58,7 +60,7 @@ pub fn answers(
         for (asked, answers) in asked.iter().zip(&mut all) {
             for group in pairs.chunks(LOCATED_AT_ONCE) {
                 let queries: Vec<&Pair> = group.iter().map(|&pair| &set.pairs[asked.of(pair, set)]).collect();
-                let maps = maps_of(predictor, set, &queries, laid_out, &window)?;
+                let maps = maps_of(predictor, set, &queries, (laid_out, witnesses), &window)?;
                 for (&pair, maps) in group.iter().zip(&maps) {
                     answers.push(answer(pair, &set.pairs[pair], maps, predictor.stride_px())?);
                 }
@@ -82,7 +84,7 @@ fn maps_of(
     predictor: &mut dyn Predictor,
     set: &PairSet,
     queries: &[&Pair],
-    laid_out: LaidOut,
+    (laid_out, witnesses): (LaidOut, Witnesses),
     window: &Mosaic,
 ) -> anyhow::Result<Vec<Maps>> {
     let photos = queries.iter().map(|query| set.photo(query)).collect::<Result<Vec<_>, _>>()?;
@@ -90,14 +92,23 @@ fn maps_of(
     let is_rectified = |photo: &RgbImage| laid_out == LaidOut::BySize && photo.dimensions() == (edge, edge);
     let query = |(photo, pair): (&RgbImage, &&Pair)| {
         let click = pair.click.map(|at| at as f32);
-        Ok((EncoderImage::query(photo, (click[0], click[1]))?, click))
+        let image = EncoderImage::query(photo, (click[0], click[1]))?;
+        let clicks = witness::clicks(witnesses, &image, click);
+        Ok(Question { image, clicks })
     };
     let rectified = photos.iter().zip(queries).filter(|(photo, _)| is_rectified(photo));
-    let rectified = rectified.map(query).collect::<anyhow::Result<_>>()?;
-    let mut together = located(predictor, rectified, window)?.into_iter();
+    let rectified = rectified.map(query).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut together = located(predictor, &rectified, window)?;
+    let mut heard = Vec::with_capacity(rectified.len());
+    for asked in &rectified {
+        let mut own: Vec<Maps> = together.drain(..asked.clicks.len()).collect();
+        witness::hear(&mut own, &asked.clicks, predictor.stride_px());
+        heard.extend(own.into_iter().next());
+    }
+    let mut together = heard.into_iter();
     let maps = |(photo, pair): (&RgbImage, &&Pair)| match is_rectified(photo) {
         true => together.next().context("fewer answers than queries"),
-        false => in_any_pose(predictor, photo, pair.click, window),
+        false => in_any_pose(predictor, photo, pair.click, witnesses, window),
     };
     photos.iter().zip(queries).map(maps).collect()
 }
@@ -106,26 +117,30 @@ fn in_any_pose(
     predictor: &mut dyn Predictor,
     photo: &RgbImage,
     click: [f64; 2],
+    witnesses: Witnesses,
     window: &Mosaic,
 ) -> anyhow::Result<Maps> {
-    let ask = |images: &[EncoderImage]| {
-        located(predictor, images.iter().map(|image| (image.clone(), MIDDLE)).collect(), window)
-    };
-    Ok(pose_search::search(photo, click, &PoseGrid::default(), ask)?.maps)
+    let network = (witnesses, window.stride_px());
+    let ask = |questions: &[Question]| located(predictor, questions, window);
+    Ok(pose_search::search(photo, click, network, &PoseGrid::default(), ask)?.maps)
 }
 
-fn located(
-    predictor: &mut dyn Predictor,
-    queries: Vec<(EncoderImage, [f32; 2])>,
-    window: &Mosaic,
-) -> anyhow::Result<Vec<Maps>> {
-    if queries.is_empty() {
+/// The answers to all clicks of all questions, in order.
+fn located(predictor: &mut dyn Predictor, questions: &[Question], window: &Mosaic) -> anyhow::Result<Vec<Maps>> {
+    if questions.is_empty() {
         return Ok(Vec::new());
     }
-    let (images, clicks): (Vec<EncoderImage>, Vec<[f32; 2]>) = queries.into_iter().unzip();
+    let images: Vec<EncoderImage> = questions.iter().map(|asked| asked.image.clone()).collect();
     let features = predictor.encode(&images, View::Query)?;
-    let requests: Vec<_> = features.into_iter().zip(clicks).collect();
-    predictor.locate(&requests, window)
+    let mut requests = Vec::new();
+    for (asked, features) in questions.iter().zip(&features) {
+        requests.extend(asked.clicks.iter().map(|click| (features.clone(), *click)));
+    }
+    let mut maps = Vec::with_capacity(requests.len());
+    for requests in requests.chunks(LOCATED_AT_ONCE) {
+        maps.extend(predictor.locate(requests, window)?);
+    }
+    Ok(maps)
 }
 
 impl Asked {
@@ -181,7 +196,7 @@ fn answer(index: usize, pair: &Pair, maps: &Maps, stride_px: usize) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
-    use smgeo_engine::Features;
+    use smgeo_engine::{Features, Fusion};
 
     use super::*;
     use crate::data::pair_set::PairWriter;
@@ -220,6 +235,10 @@ mod tests {
         fn stride_px(&self) -> usize {
             TILE_PX / CELLS
         }
+
+        fn fusion(&self) -> Fusion {
+            Fusion::Template
+        }
     }
 
     #[test]
@@ -242,13 +261,14 @@ mod tests {
         writer.finish().unwrap();
         let set = PairSet::open(folder.path()).unwrap();
         let mut predictor = Colour::default();
-        let told = answers(&mut predictor, &set, &[Asked::Own], LaidOut::BySize).unwrap().remove(0);
+        let told =
+            answers(&mut predictor, &set, &[Asked::Own], LaidOut::BySize, Witnesses::NotHeard).unwrap().remove(0);
         assert_eq!(predictor.queries[0], 2, "both rectified queries, each once");
         let heat = |index: usize| told[index].logits[0];
         assert!((heat(0) - 40.0).abs() < 3.0 && (heat(2) - 200.0).abs() < 3.0, "{} {}", heat(0), heat(2));
         assert!(predictor.queries.len() > 1, "the photograph in many poses");
         let mut predictor = Colour::default();
-        answers(&mut predictor, &set, &[Asked::Own], LaidOut::Never).unwrap();
+        answers(&mut predictor, &set, &[Asked::Own], LaidOut::Never, Witnesses::NotHeard).unwrap();
         assert!(predictor.queries.iter().sum::<usize>() >= 3 * 256);
     }
 }

@@ -3,9 +3,9 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use smgeo_engine::{Backend, EncoderImage, Features, LocateRequest, Maps, Mosaic, RtenBackend, View};
+use smgeo_engine::{Backend, EncoderImage, Features, Fusion, LocateRequest, Maps, Mosaic, RtenBackend, View};
 
-use crate::model::{self, Pass, SmGeo};
+use crate::model::{self, Config, Pass, SmGeo};
 use crate::training::trainer::images;
 
 /// Encodes pictures and answers clicks.
@@ -16,6 +16,8 @@ pub trait Predictor {
     fn locate(&mut self, queries: &[(Features, [f32; 2])], window: &Mosaic) -> anyhow::Result<Vec<Maps>>;
     /// Pixels a cell.
     fn stride_px(&self) -> usize;
+    /// How query and window are brought together.
+    fn fusion(&self) -> Fusion;
 }
 
 impl Predictor for RtenBackend {
@@ -33,19 +35,25 @@ impl Predictor for RtenBackend {
     fn stride_px(&self) -> usize {
         self.info().stride_px
     }
+
+    fn fusion(&self) -> Fusion {
+        self.info().fusion
+    }
 }
 
 /// Weights in the training framework, without autodiff.
 pub struct Weights {
     model: SmGeo,
     stride_px: usize,
+    fusion: Fusion,
     device: Device,
 }
 
 impl Weights {
-    /// Takes a network whose features have `stride_px` pixels a cell.
-    pub fn new(model: SmGeo, stride_px: usize) -> Self {
-        Self { model: model.valid(), stride_px, device: Device::default() }
+    /// Takes a network of this configuration.
+    pub fn new(model: SmGeo, config: &Config) -> Self {
+        let (stride_px, fusion) = (config.stride_px(), config.fusion.into());
+        Self { model: model.valid(), stride_px, fusion, device: Device::default() }
     }
 }
 
@@ -93,6 +101,10 @@ impl Predictor for Weights {
     fn stride_px(&self) -> usize {
         self.stride_px
     }
+
+    fn fusion(&self) -> Fusion {
+        self.fusion
+    }
 }
 
 #[cfg(test)]
@@ -106,7 +118,7 @@ mod tests {
             [model.moe]\nblocks = [[], [], [], []]\n[model.template]\nchannels = 16\n";
         let config = toml::from_str::<Plan>(text).unwrap().config().unwrap();
         let model = SmGeo::new(&config, &Device::default()).unwrap();
-        let mut weights = Weights::new(model, config.stride_px());
+        let mut weights = Weights::new(model, &config);
         let grey = EncoderImage::query_from((128.0, 128.0), |_, _| [128; 3]).unwrap();
         let features = weights.encode(&[grey], View::Tile).unwrap();
         let window = Mosaic::of_tiles(1, 1, &features).unwrap().clipped(256, 100);

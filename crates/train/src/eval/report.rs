@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use smgeo_engine::witness::Witnesses;
 
 use super::answer::{Answer, Asked, LaidOut, answers, by_reference};
 use super::calibration::{self, Calibration};
@@ -41,10 +42,11 @@ pub fn evaluate(
     predictor: &mut dyn Predictor,
     set: &PairSet,
     laid_out: LaidOut,
+    witnesses: Witnesses,
     controls: bool,
 ) -> anyhow::Result<Report> {
     let asked = if controls { vec![Asked::Own, Asked::Another] } else { vec![Asked::Own] };
-    let mut told = answers(predictor, set, &asked, laid_out)?.into_iter();
+    let mut told = answers(predictor, set, &asked, laid_out, witnesses)?.into_iter();
     let own = told.next().unwrap_or_default();
     let outcomes = outcomes(set, own.iter().map(|answer| answer.box_xyxy));
     let (by_class, by_size) = breakdown(&outcomes);

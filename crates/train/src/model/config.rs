@@ -33,6 +33,15 @@ pub enum Fusion {
     None,
 }
 
+impl From<Fusion> for smgeo_engine::Fusion {
+    fn from(fusion: Fusion) -> Self {
+        match fusion {
+            Fusion::Template => Self::Template,
+            Fusion::Paper | Fusion::Softmax | Fusion::None => Self::Paper,
+        }
+    }
+}
+
 /// Whose router a GMoE block asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
