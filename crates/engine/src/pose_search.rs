@@ -90,6 +90,16 @@ pub struct Question {
     pub clicks: Vec<[f32; 2]>,
 }
 
+impl Question {
+    /// Takes its own answers, one for each click, from those to many questions, and returns the object's, after its witnesses have been
+    /// heard. None if there are none left.
+    pub fn answered(&self, answers: &mut impl Iterator<Item = Maps>, stride_px: usize) -> Option<Maps> {
+        let mut own: Vec<Maps> = answers.take(self.clicks.len()).collect();
+        witness::hear(&mut own, &self.clicks, stride_px);
+        own.into_iter().next()
+    }
+}
+
 /// The answers of poses added up.
 #[derive(Debug, Default)]
 struct Marginal {
@@ -210,10 +220,8 @@ pub fn search<E: From<EngineError>>(
             let (poses, questions): (Vec<Pose>, Vec<Question>) = seen.unzip();
             let mut answers = ask(&questions)?.into_iter();
             for (pose, asked) in poses.iter().zip(&questions) {
-                let mut own: Vec<Maps> = answers.by_ref().take(asked.clicks.len()).collect();
-                witness::hear(&mut own, &asked.clicks, stride_px);
-                if let Some(maps) = own.first() {
-                    marginal.add(*pose, maps, weight);
+                if let Some(maps) = asked.answered(&mut answers, stride_px) {
+                    marginal.add(*pose, &maps, weight);
                 }
             }
         }

@@ -98,14 +98,10 @@ fn maps_of(
     };
     let rectified = photos.iter().zip(queries).filter(|(photo, _)| is_rectified(photo));
     let rectified = rectified.map(query).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut together = located(predictor, &rectified, window)?;
-    let mut heard = Vec::with_capacity(rectified.len());
-    for asked in &rectified {
-        let mut own: Vec<Maps> = together.drain(..asked.clicks.len()).collect();
-        witness::hear(&mut own, &asked.clicks, predictor.stride_px());
-        heard.extend(own.into_iter().next());
-    }
-    let mut together = heard.into_iter();
+    let mut together = located(predictor, &rectified, window)?.into_iter();
+    let stride_px = predictor.stride_px();
+    let answered: Vec<Maps> = rectified.iter().filter_map(|asked| asked.answered(&mut together, stride_px)).collect();
+    let mut together = answered.into_iter();
     let maps = |(photo, pair): (&RgbImage, &&Pair)| match is_rectified(photo) {
         true => together.next().context("fewer answers than queries"),
         false => in_any_pose(predictor, photo, pair.click, witnesses, window),
