@@ -207,31 +207,49 @@ async fn a_live_client_clicks_and_hears_targets_tracks_and_state() {
     let answer = socket.hear("answer").await;
     assert_eq!((&answer["id"], &answer["ok"], &answer["target"]["target"]), (&json!(5), &json!(true), &json!(1)));
     let prompt = server.prompt_set.borrow().targets[0].clone();
-    server.publish(&prompt, 1);
-    let track = socket.hear("track").await;
-    assert_eq!((&track["track"]["target"], &track["stale"]), (&json!(1), &json!(false)));
-    assert!(track["age_ms"].as_f64().unwrap() >= 80.0);
-
-    server.publish_late(&prompt, 2, Duration::from_secs(5));
+    server.publish_late(&prompt, 1, Duration::from_secs(5));
     let late = socket.hear("track").await;
     assert!(late["age_ms"].as_f64().unwrap() >= 5_080.0, "a track that waited for its turn is as old as it is");
-    assert_eq!(late["stale"], json!(true));
-    server.publish(&prompt, 1);
-
-    server.until("the board has the track", || server.tracks_known() == 1).await;
-    let mut late = Socket::open(&server.address, "/ws").await;
-    assert_eq!(late.hear("track").await["track"]["sequence"], json!(1), "a late client hears the newest track");
-    assert_eq!(get(&server.address, "/api/v1/tracks").await.json()["tracks"][0]["track"]["target"], json!(1));
-
-    late.say(&json!({ "type": "delete", "target": 1 })).await;
-    assert_eq!(late.hear("answer").await["ok"], json!(true));
-    server.until("the track is forgotten", || server.tracks_known() == 0).await;
+    assert_eq!((&late["track"]["target"], &late["stale"]), (&json!(1), &json!(true)));
     server.publish(&prompt, 2);
+    let track = socket.hear("track").await;
+    assert_eq!((&track["track"]["sequence"], &track["stale"]), (&json!(2), &json!(false)));
+    assert!(track["age_ms"].as_f64().unwrap() >= 80.0);
+
+    socket.say(&json!({ "type": "delete", "target": 1 })).await;
+    assert_eq!(socket.hear("answer").await["ok"], json!(true));
+    server.until("the track is forgotten", || server.newest_track(1).is_none()).await;
+    server.publish(&prompt, 3);
     assert_eq!(
         get(&server.address, "/api/v1/tracks").await.json()["tracks"],
         json!([]),
         "a late track brings nothing back"
     );
+}
+
+#[actix_rt::test]
+async fn an_older_track_never_takes_the_place_of_a_newer_one() {
+    let server = Harness::start();
+    server.show(100, true, Bytes::new());
+    for x in [64, 128] {
+        send(&server.address, "POST", "/api/v1/targets", &json!({ "frame": 100, "x": x, "y": 36 })).await;
+    }
+    let prompts = server.prompt_set.borrow().targets.clone();
+    let mut socket = Socket::open(&server.address, "/ws").await;
+    socket.hear("state").await;
+    server.publish(&prompts[0], 1);
+    assert_eq!(socket.hear("track").await["track"]["sequence"], json!(1));
+    server.until("the track is kept", || server.newest_track(1) == Some(1)).await;
+
+    server.publish_late(&prompts[0], 2, Duration::from_secs(5));
+    server.publish(&prompts[1], 7);
+    server.until("both have been seen", || server.newest_track(2) == Some(7)).await;
+    assert_eq!(server.newest_track(1), Some(1));
+    let mut latecomer = Socket::open(&server.address, "/ws").await;
+    assert_eq!(latecomer.hear("track").await["track"]["sequence"], json!(1), "who comes late hears the newest track");
+    assert_eq!(get(&server.address, "/api/v1/tracks").await.json()["tracks"][0]["track"]["sequence"], json!(1));
+    assert_eq!(socket.hear("lost").await["tracks"], json!(1), "what is left out is told");
+    assert_eq!(socket.hear("track").await["track"]["sequence"], json!(7));
 }
 
 #[actix_rt::test]

@@ -55,10 +55,16 @@ impl TrackBoard {
         }
     }
 
-    /// A track of a deleted target may still be under way; it does not bring the target back.
+    /// A track of a deleted target may still be under way; it does not bring the target back. Nor does one that comes late
+    /// take the place of a newer one.
     fn take(&self, shown: ShownTrack, prompts: &PromptSet) {
-        if prompts.targets.iter().any(|prompt| prompt.target.0 == shown.track.target) {
-            self.lock().insert(shown.track.target, shown);
+        if !prompts.targets.iter().any(|prompt| prompt.target.0 == shown.track.target) {
+            return;
+        }
+        let order = |shown: &ShownTrack| (shown.track.revision, shown.captured);
+        let mut newest = self.lock();
+        if newest.get(&shown.track.target).is_none_or(|kept| order(kept) <= order(&shown)) {
+            newest.insert(shown.track.target, shown);
         }
     }
 

@@ -110,38 +110,47 @@ impl Socket {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
-    /// Returns the next message of one type; others are passed over.
+    /// Returns the next message of one type; others are passed over, for as long as a test waits for anything.
     pub async fn hear(&mut self, kind: &str) -> Value {
-        loop {
-            if let Message::Text(text) = self.next().await {
-                let message: Value = serde_json::from_str(&text).unwrap();
-                if message["type"] == kind {
-                    return message;
+        let heard = async {
+            loop {
+                if let Message::Text(text) = self.next().await {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] == kind {
+                        return message;
+                    }
                 }
             }
-        }
+        };
+        timeout(WAIT_MAX, heard).await.unwrap_or_else(|_| panic!("a message of type {kind} comes"))
     }
 
     pub async fn hear_binary(&mut self) -> Vec<u8> {
-        loop {
-            if let Message::Binary(bytes) = self.next().await {
-                return bytes.to_vec();
+        let heard = async {
+            loop {
+                if let Message::Binary(bytes) = self.next().await {
+                    return bytes.to_vec();
+                }
             }
-        }
+        };
+        timeout(WAIT_MAX, heard).await.expect("a binary message comes")
     }
 
     /// Returns how the server closed, whatever came before.
     pub async fn closing(&mut self) -> Option<CloseFrame> {
-        loop {
-            match timeout(WAIT_MAX, self.stream.next()).await.expect("the server closes") {
-                Some(Ok(Message::Close(frame))) => return frame,
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
+        let closed = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame,
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
             }
-        }
+        };
+        timeout(WAIT_MAX, closed).await.expect("the server closes")
     }
 
     async fn next(&mut self) -> Message {
-        timeout(WAIT_MAX, self.stream.next()).await.expect("a message comes").expect("the socket is open").unwrap()
+        self.stream.next().await.expect("the socket is open").unwrap()
     }
 }

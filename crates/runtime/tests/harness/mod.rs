@@ -139,9 +139,10 @@ impl Harness {
         self.tiles.served.load(Ordering::SeqCst)
     }
 
-    /// Counts the targets whose newest track is kept.
-    pub fn tracks_known(&self) -> usize {
-        self.parts.track_board.newest().len()
+    /// Returns the number of the newest track of a target, if one is kept.
+    pub fn newest_track(&self, target: u32) -> Option<u64> {
+        let newest = self.parts.track_board.newest();
+        newest.iter().find(|shown| shown.track.target == target).map(|shown| shown.track.sequence)
     }
 
     /// Looks again and again until something has come true.
