@@ -19,6 +19,11 @@ pub trait Networks: Send {
     /// Prepares a window for [`Networks::locate`].
     fn prepare(&mut self, window: &Mosaic) -> Result<Self::Window, EngineError>;
 
+    /// The most queries that [`Networks::locate`] takes at once.
+    fn queries_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Matches queries with the window that `prepared` was made of.
     fn locate(
         &mut self,
@@ -134,40 +139,71 @@ impl<N: Networks> Batched<N> {
 
     /// Answers the requests with the indices in `self.group`, which share a window.
     fn locate_group(&mut self, requests: &[LocateRequest], answers: &mut [Maps]) -> Result<(), EngineError> {
-        let group = &self.group;
+        let group = std::mem::take(&mut self.group);
         let reference = requests[group[0]].reference;
-        let (height, width) = (reference.height(), reference.width());
-        let queries: &[f32] = match &**group {
-            [only] => requests[*only].query.values(),
-            _ => {
-                self.queries.clear();
-                group.iter().for_each(|index| self.queries.extend_from_slice(requests[*index].query.values()));
-                &self.queries
+        let located = match self.kept.iter().position(|kept| kept.mosaic.shares_with(reference)) {
+            Some(at) => {
+                let kept = self.kept.swap_remove(at);
+                let located = self.locate_batches(&group, requests, &kept.prepared, answers);
+                self.kept.push(kept);
+                located
             }
-        };
-        self.clicks.clear();
-        self.clicks.extend(group.iter().flat_map(|index| requests[*index].click));
-        self.windows.clear();
-        self.windows.resize(group.len(), 0);
-        let queries = Queries { features: queries, clicks: &self.clicks, windows: &self.windows };
-        match self.kept.iter().find(|kept| kept.mosaic.shares_with(reference)) {
-            Some(kept) => self.networks.locate(&queries, reference, &kept.prepared, &mut self.outputs)?,
-            None => {
-                let prepared = self.networks.prepare(reference)?;
-                self.networks.locate(&queries, reference, &prepared, &mut self.outputs)?;
+            None => self.networks.prepare(reference).and_then(|prepared| {
+                let located = self.locate_batches(&group, requests, &prepared, answers);
                 let held: usize = self.kept.iter().map(|kept| kept.mosaic.values().len()).sum();
                 // Where there is no room, those that are there stay: giving one up for another would help neither.
                 if held + reference.values().len() <= KEPT_NUMBERS_MAX {
                     self.kept.push(Kept { mosaic: reference.clone(), prepared });
                 }
+                located
+            }),
+        };
+        self.group = group;
+        located
+    }
+
+    /// Answers the requests with these indices, as many at once as the networks take.
+    fn locate_batches(
+        &mut self,
+        group: &[usize],
+        requests: &[LocateRequest],
+        prepared: &N::Window,
+        answers: &mut [Maps],
+    ) -> Result<(), EngineError> {
+        group
+            .chunks(self.networks.queries_max().max(1))
+            .try_for_each(|batch| self.locate_batch(batch, requests, prepared, answers))
+    }
+
+    fn locate_batch(
+        &mut self,
+        batch: &[usize],
+        requests: &[LocateRequest],
+        prepared: &N::Window,
+        answers: &mut [Maps],
+    ) -> Result<(), EngineError> {
+        let reference = requests[batch[0]].reference;
+        let features: &[f32] = match batch {
+            [only] => requests[*only].query.values(),
+            _ => {
+                self.queries.clear();
+                batch.iter().for_each(|index| self.queries.extend_from_slice(requests[*index].query.values()));
+                &self.queries
             }
-        }
+        };
+        self.clicks.clear();
+        self.clicks.extend(batch.iter().flat_map(|index| requests[*index].click));
+        self.windows.clear();
+        self.windows.resize(batch.len(), 0);
+        let queries = Queries { features, clicks: &self.clicks, windows: &self.windows };
+        self.networks.locate(&queries, reference, prepared, &mut self.outputs)?;
+        let (height, width) = (reference.height(), reference.width());
         let area = height * width;
         let LocatorOutputs { heat, boxes, attention } = &self.outputs;
-        check_length("locator", "heat", heat.len(), group.len() * area)?;
-        check_length("locator", "box", boxes.len(), 4 * group.len() * area)?;
-        check_length("locator", "attention", attention.len(), group.len() * area)?;
-        for (at, index) in group.iter().enumerate() {
+        check_length("locator", "heat", heat.len(), batch.len() * area)?;
+        check_length("locator", "box", boxes.len(), 4 * batch.len() * area)?;
+        check_length("locator", "attention", attention.len(), batch.len() * area)?;
+        for (at, index) in batch.iter().enumerate() {
             let answer = &mut answers[*index];
             (answer.width, answer.height) = (width, height);
             refill(&mut answer.heat, &heat[at * area..(at + 1) * area]);

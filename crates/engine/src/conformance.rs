@@ -146,13 +146,28 @@ fn check_locator(backend: &mut dyn Backend, tolerance: Tolerance, report: &mut R
     let again = backend.locate(&requests)?;
     let bits = again.iter().zip(&together).map(|(a, b)| difference_of_maps(a, b));
     report.add("the same requests give the same bits", 0.0, highest(bits));
+    let apart = difference_from_alone(backend, &requests, &together)?;
+    report.add("an answer does not depend on the other requests", tolerance.batch, apart);
+    // Sixteen targets with four witnesses each, in one window: more than a backend may take at once.
+    let click = |at: usize| [3.0 * at as f32 + 0.5, 90.0];
+    let many: Vec<LocateRequest> =
+        (0..80).map(|at| LocateRequest { query: &features[0], click: click(at), reference: &windows[2] }).collect();
+    let together = backend.locate(&many)?;
+    let apart = difference_from_alone(backend, &many, &together)?;
+    report.add("nor on how many there are", tolerance.batch, apart);
+    Ok(())
+}
+
+fn difference_from_alone(
+    backend: &mut dyn Backend,
+    requests: &[LocateRequest],
+    together: &[Maps],
+) -> Result<f32, EngineError> {
     let mut alone = Vec::new();
-    for request in &requests {
+    for request in requests {
         alone.extend(backend.locate(&[*request])?);
     }
-    let apart = alone.iter().zip(&together).map(|(a, b)| difference_of_maps(a, b));
-    report.add("an answer does not depend on the other requests", tolerance.batch, highest(apart));
-    Ok(())
+    Ok(highest(alone.iter().zip(together).map(|(a, b)| difference_of_maps(a, b))))
 }
 
 fn check_refusals(backend: &mut dyn Backend, report: &mut Report) -> Result<(), EngineError> {

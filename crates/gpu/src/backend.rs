@@ -328,6 +328,10 @@ fn failed(action: &str, source: GpuError) -> EngineError {
 }
 
 impl Networks for TensorRtNetworks {
+    fn queries_max(&self) -> usize {
+        BATCH_MAX as usize
+    }
+
     fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
         self.encode_images(images, features).map_err(|error| failed("run the encoder", error))
     }
