@@ -84,6 +84,8 @@ pub struct Provenance {
     pub imagery: String,
     /// The date of the imagery, as its source states it.
     pub imagery_date: Option<String>,
+    /// Identifies the imagery, hexadecimal: a file of the same name with other tiles has another.
+    pub imagery_hash: String,
     /// The name of the engine package.
     pub model: String,
     /// The hash of the engine package, hexadecimal.

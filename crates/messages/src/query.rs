@@ -1,6 +1,5 @@
 //! What the network is asked: is the object under this click in that part of the map, and where?
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use nalgebra::Vector2;
@@ -104,8 +103,6 @@ pub struct QueryBatch {
     pub unseen: Vec<(TargetId, &'static str)>,
     /// The age, at capture time, of the telemetry behind the pose, where there is one.
     pub telemetry_age: Option<Duration>,
-    /// What stood in the way of a pose, if there is none.
-    pub no_pose: Option<Arc<str>>,
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct Telemetry {
 /// Is what a telemetry sample tells.
 #[derive(Clone, Debug)]
 pub enum Told {
+    /// That a flight begins: what was told before is of another one, and what follows need not follow from it.
+    Begun,
     /// Where the vehicle is.
     Position(VehiclePosition),
     /// How the airframe stands: FRD body to NED.

@@ -134,6 +134,9 @@ pub struct ProvenanceV1 {
     /// The date of the imagery, as its source states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imagery_date: Option<String>,
+    /// Identifies the imagery, hexadecimal: a file of the same name with other tiles has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imagery_hash: Option<String>,
     /// The name of the engine package.
     pub model: String,
     /// The hash of the engine package, hexadecimal.
@@ -181,6 +184,7 @@ impl TrackV1 {
             provenance: track.provenance.as_deref().map(|provenance| ProvenanceV1 {
                 imagery: provenance.imagery.clone(),
                 imagery_date: provenance.imagery_date.clone(),
+                imagery_hash: Some(provenance.imagery_hash.clone()),
                 model: provenance.model.clone(),
                 model_hash: provenance.model_hash.clone(),
                 backend: provenance.backend.clone(),

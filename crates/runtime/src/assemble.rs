@@ -8,6 +8,7 @@
 mod config;
 mod crop;
 mod finder;
+mod scene;
 pub(crate) mod window;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use smgeo_engine::EncoderImage;
 use smgeo_engine::rectify::Pyramid;
 use smgeo_flow::latest::{Put, Take};
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
-use smgeo_geo::{self as geo, Camera, LatLon, Pixel, RayGround, RaySpread, SightSigma, TileId};
+use smgeo_geo::{self as geo, Pixel, TileId};
 use smgeo_messages::{
     Followed, FollowedTarget, Frame, PoseUsed, Prompt, Query, QueryBatch, RayFix, SharedFrame, Sight, TargetId,
     Telemetry, Track,
@@ -30,13 +31,14 @@ use crate::camera::Lens;
 use crate::control::{Metrics, PartReporter};
 use crate::follow::ReAnchor;
 use crate::prompts::{FrameIndex, SeenFrame};
-use crate::telemetry::{PoseAt, PoseBuffer, Rejected};
-use crate::terrain::{Ground, GroundSource};
+use crate::telemetry::{PoseBuffer, Rejected};
+use crate::terrain::GroundSource;
 use crate::web::DroneView;
 
 pub use config::Config;
 use crop::Crop;
 use finder::Finder;
+use scene::{NoScene, Scene};
 use window::Windows;
 
 /// Is how long one step waits for a frame.
@@ -47,6 +49,8 @@ const TELEMETRY_A_STEP: usize = 256;
 
 /// Why a target that is in sight is not asked about: what is followed lies away from its known position.
 const STRAYED: &str = "following has led to something else";
+/// The same: it is above the horizon, or beyond the elevation model.
+const NO_GROUND: &str = "its ray does not meet the ground";
 
 /// Is what the stage is connected to.
 #[derive(Clone)]
@@ -84,16 +88,23 @@ pub struct Reports {
 impl Reports {
     /// Counts into `metrics`; writes `health` where telemetry is configured.
     pub fn of(metrics: &Metrics, health: Option<PartReporter>) -> Self {
-        let reports = Self { metrics: metrics.clone(), health };
-        reports.pose(Err("no frame yet"));
-        reports
+        if let Some(health) = &health {
+            health.degraded("no frame yet");
+        }
+        Self { metrics: metrics.clone(), health }
     }
 
-    fn pose(&self, found: Result<(), &str>) {
+    fn pose(&self, found: Result<(), &NoScene>) {
         match (&self.health, found) {
             (Some(health), Ok(())) => health.ok(),
-            (Some(health), Err(why)) => health.degraded(why),
+            (Some(health), Err(why)) => health.degraded(&why.to_string()),
             (None, _) => {}
+        }
+    }
+
+    fn bad_terrain(&self, tiles: u64) {
+        if tiles > 0 {
+            self.metrics.errors("terrain", "bad_tile").inc_by(tiles);
         }
     }
 
@@ -114,15 +125,6 @@ pub struct Assemble {
     // The rays of the clicks themselves, with the revision of the prompt they belong to.
     clicked: BTreeMap<TargetId, (u32, RayFix)>,
     ends: Ends,
-}
-
-/// Is the camera over the ground at one frame.
-struct Scene {
-    camera: Camera,
-    at: PoseAt,
-    used: PoseUsed,
-    ground: Arc<Ground>,
-    object_height_m: f64,
 }
 
 impl Assemble {
@@ -150,7 +152,7 @@ impl Assemble {
         }
     }
 
-    fn assemble(&mut self, followed: &Followed, scene: &Result<Scene, Arc<str>>) -> QueryBatch {
+    fn assemble(&mut self, followed: &Followed, scene: &Result<Scene, NoScene>) -> QueryBatch {
         let frame = &followed.frame;
         self.finder.take_tracks();
         let mut batch = QueryBatch {
@@ -159,7 +161,6 @@ impl Assemble {
             queries: Vec::with_capacity(followed.targets.len()),
             unseen: Vec::new(),
             telemetry_age: scene.as_ref().ok().map(|scene| scene.used.telemetry_age),
-            no_pose: scene.as_ref().err().cloned(),
         };
         if followed.targets.is_empty() {
             return batch;
@@ -201,7 +202,7 @@ impl Assemble {
     }
 
     /// Says where a target that is out of sight, or was mistaken for another, must be in the picture, if that is known.
-    fn find_again(&mut self, frame: &Frame, scene: &Result<Scene, Arc<str>>, prompt: &Prompt) {
+    fn find_again(&mut self, frame: &Frame, scene: &Result<Scene, NoScene>, prompt: &Prompt) {
         let Ok(scene) = scene else { return };
         if let Some(found) = self.finder.find(frame, scene, prompt) {
             // A full channel means that following is behind; it is asked again soon.
@@ -210,14 +211,14 @@ impl Assemble {
     }
 
     /// Puts the camera over the ground at a moment, or says what stands in the way.
-    fn scene_at(&mut self, captured: Stamp, sigma: Duration, size_px: (u32, u32)) -> Result<Scene, Arc<str>> {
-        let at = self.poses.pose_at(captured, sigma).map_err(|why| Arc::from(why.to_string()))?;
+    fn scene_at(&mut self, captured: Stamp, sigma: Duration, size_px: (u32, u32)) -> Result<Scene, NoScene> {
+        let at = self.poses.pose_at(captured, sigma)?;
         if let Some(suspicion) = at.suspicion {
-            return Err(Arc::from(suspicion.phrase()));
+            return Err(suspicion.into());
         }
-        let ground = self.ground.around(at.pose.position.at).map_err(|why| Arc::from(why.to_string()))?;
-        let told = self.poses.field_of_view_at(captured).map(|told| told.horizontal_rad);
-        let camera = self.lens.camera(size_px.0, size_px.1, told);
+        let ground = self.ground.around(at.pose.position.at)?;
+        let told = if self.lens.is_told() { self.poses.field_of_view_at(captured)? } else { None };
+        let camera = self.lens.camera(size_px, told.map(|told| told.horizontal_rad)).map_err(NoScene::Lens)?;
         let used = PoseUsed { pose: at.pose, sigma: at.sigma, telemetry_age: at.age };
         Ok(Scene { camera, at, used, ground, object_height_m: self.config.object_height_m })
     }
@@ -225,13 +226,13 @@ impl Assemble {
     fn query(
         &self,
         frame: &Frame,
-        scene: &Result<Scene, Arc<str>>,
+        scene: &Result<Scene, NoScene>,
         pyramid: &Pyramid,
         target: &FollowedTarget,
         (pixel, sigma_px): (Pixel<geo::Frame>, f64),
     ) -> Result<Query, &'static str> {
         let ray = match scene {
-            Ok(scene) => Some(scene.cast(pixel, sigma_px).ok_or("its ray does not meet the ground")?),
+            Ok(scene) => Some(scene.cast(pixel, sigma_px).ok_or(NO_GROUND)?),
             Err(_) => None,
         };
         if ray.as_ref().is_some_and(|(_, fix)| self.finder.strayed(&target.prompt, fix)) {
@@ -241,7 +242,8 @@ impl Assemble {
             (Ok(scene), Some((ground, fix))) => {
                 (Crop::rectified(scene, ground, self.windows.zoom(), fix.at), self.windows.around(fix)?)
             }
-            _ => (Crop::raw(frame, pixel), self.windows.area().ok_or("no telemetry, and no area is configured")?),
+            (Err(why), _) => (Crop::raw(frame, pixel), self.windows.area().ok_or(why.phrase())?),
+            (Ok(_), None) => return Err(NO_GROUND),
         };
         let rgb = pyramid.crop(|x, y| crop.frame_from_crop(x, y));
         let click = crop.click();
@@ -270,7 +272,7 @@ impl Assemble {
     }
 
     /// Tells where the drone is, and which tiles will be needed.
-    fn look(&mut self, frame: &Frame, scene: &Result<Scene, Arc<str>>) {
+    fn look(&mut self, frame: &Frame, scene: &Result<Scene, NoScene>) {
         let Ok(scene) = scene else {
             self.ends.drone.send_replace(None);
             return;
@@ -285,7 +287,7 @@ impl Assemble {
 }
 
 /// Returns the focal length, pixels; without a camera over ground nothing is measured in metres.
-fn scene_focal(scene: &Result<Scene, Arc<str>>) -> f64 {
+fn scene_focal(scene: &Result<Scene, NoScene>) -> f64 {
     scene.as_ref().map_or(f64::INFINITY, |scene| scene.camera.fx_px)
 }
 
@@ -302,64 +304,13 @@ impl Stage for Assemble {
             self.ends.seen.note(SeenFrame::from(&**frame));
             self.ends.picture.send_replace(Some(frame.clone()));
             let scene = self.scene_at(frame.captured, frame.time_sigma, (frame.width_px, frame.height_px));
-            self.ends.reports.pose(scene.as_ref().map(drop).map_err(|why| &**why));
+            self.ends.reports.pose(scene.as_ref().map(drop));
+            self.ends.reports.bad_terrain(self.ground.take_bad_tiles());
             let batch = self.assemble(&followed, &scene);
             self.ends.queries.put(batch);
             // What only the map and the tiles ahead need comes after the question.
             self.look(frame, &scene);
         }
         Ok(())
-    }
-}
-
-impl Scene {
-    fn cast(&self, pixel: Pixel<geo::Frame>, sigma_px: f64) -> Option<(RayGround, RayFix)> {
-        let sight = geo::Sight { frame: &self.ground.frame, pose: &self.used.pose, camera: &self.camera, pixel };
-        let sigma = SightSigma { pose: self.used.sigma, pixel_px: sigma_px, terrain_m: self.ground.sigma_m };
-        let ground = RayGround::cast(&sight, &sigma, &*self.ground.terrain)?;
-        let at = self.ground.frame.geodetic_from(ground.point_enu).ok()?.at;
-        let spread = RaySpread {
-            covariance: ground.covariance,
-            overshoot_ne: ground.overshoot_ne,
-            height_mean_m: self.object_height_m,
-        };
-        let fix = RayFix { at, spread, range_m: ground.range_m };
-        Some((ground, fix))
-    }
-
-    /// Where the middle of the picture lies.
-    fn gaze(&self) -> Option<RayFix> {
-        let middle = Pixel::new(f64::from(self.camera.width_px) / 2.0, f64::from(self.camera.height_px) / 2.0);
-        Some(self.cast(middle, 0.0)?.1)
-    }
-
-    fn place(&self, pixel: Pixel<geo::Frame>) -> Option<LatLon> {
-        let view = self.used.pose.view(&self.ground.frame);
-        let point = geo::intersect(view.eye_enu_m, view.ray_enu(&self.camera, pixel), &*self.ground.terrain)?;
-        Some(self.ground.frame.geodetic_from(point.enu_m).ok()?.at)
-    }
-
-    fn footprint(&self) -> Vec<LatLon> {
-        let (right, below) = (f64::from(self.camera.width_px), f64::from(self.camera.height_px));
-        let corners = [(0.0, 0.0), (right, 0.0), (right, below), (0.0, below)];
-        // A footprint that lacks a corner has no shape that could be drawn.
-        corners.into_iter().map(|(x, y)| self.place(Pixel::new(x, y))).collect::<Option<_>>().unwrap_or_default()
-    }
-
-    fn drone(&self, frame: &Frame) -> DroneView {
-        let position = self.used.pose.position;
-        let over = self.ground.frame.enu_from(position);
-        let camera = self.used.pose.euler();
-        DroneView {
-            captured: frame.captured,
-            at: position.at,
-            altitude_msl_m: over.z,
-            height_ground_m: self.ground.terrain.height_m(over.x, over.y).map(|ground_m| over.z - ground_m),
-            heading_rad: self.at.heading_rad,
-            camera_azimuth_rad: camera.yaw_rad,
-            camera_depression_rad: -camera.pitch_rad,
-            footprint: self.footprint(),
-            telemetry_age: self.used.telemetry_age,
-        }
     }
 }

@@ -77,16 +77,58 @@ impl Config {
     }
 }
 
+/// Pictures of another shape than the calibration's, by more than this factor, are cut or stretched in a way that is not known.
+const SHAPE_FACTOR_MAX: f64 = 1.01;
+
 impl Lens {
+    /// Says whether a field of view that telemetry tells counts.
+    pub fn is_told(&self) -> bool {
+        self.by_telemetry
+    }
+
     /// Returns the camera for frames of this size, with the field of view that telemetry told, if that is to count.
-    pub fn camera(&self, width_px: u32, height_px: u32, told_hfov_rad: Option<f64>) -> Camera {
-        match told_hfov_rad.filter(|_| self.by_telemetry) {
-            Some(hfov_rad) => Camera::from_hfov(width_px, height_px, hfov_rad),
-            None => match self.kind {
-                // The field of view is of the width: another aspect keeps square pixels.
-                Kind::Ideal { hfov_rad } => Camera::from_hfov(width_px, height_px, hfov_rad),
-                Kind::Calibrated(camera) => camera.rescaled(width_px, height_px),
-            },
+    pub fn camera(&self, (width_px, height_px): (u32, u32), told_hfov_rad: Option<f64>) -> Result<Camera, String> {
+        match (told_hfov_rad.filter(|_| self.by_telemetry), self.kind) {
+            // The field of view is of the width: another aspect keeps square pixels.
+            (Some(hfov_rad), _) | (None, Kind::Ideal { hfov_rad }) => {
+                Ok(Camera::from_hfov(width_px, height_px, hfov_rad))
+            }
+            (None, Kind::Calibrated(camera)) => {
+                let shape = |width_px: u32, height_px: u32| f64::from(width_px) / f64::from(height_px);
+                let factor = shape(width_px, height_px) / shape(camera.width_px, camera.height_px);
+                if factor.max(1.0 / factor) > SHAPE_FACTOR_MAX {
+                    let (width, height) = (camera.width_px, camera.height_px);
+                    return Err(format!(
+                        "the video is {width_px} x {height_px}, but the camera was calibrated at {width} x {height}: \
+                         calibrate it with pictures of the video's shape"
+                    ));
+                }
+                Ok(camera.rescaled(width_px, height_px))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calibration_serves_pictures_of_its_own_shape_only() {
+        let calibrated = Config::Calibrated {
+            width_px: 1440,
+            height_px: 1080,
+            fx_px: 1000.0,
+            fy_px: 1000.0,
+            cx_px: 720.0,
+            cy_px: 540.0,
+            distortion: [0.0; 5],
+        };
+        let lens = calibrated.build().unwrap();
+        for (size, serves) in [((1440, 1080), true), ((720, 540), true), ((719, 540), true), ((1280, 720), false)] {
+            assert_eq!(lens.camera(size, None).is_ok(), serves, "{size:?}");
+        }
+        let half = lens.camera((720, 540), None).unwrap();
+        assert_eq!((half.fx_px, half.fy_px), (500.0, 500.0));
     }
 }

@@ -212,9 +212,10 @@ impl Target {
                 self.doubt(config, 0.0);
                 return Some("what is followed is not where it was clicked");
             }
+            Some(_) => {}
             // Whether following has kept to what was clicked cannot be told.
             None if self.ray.is_some() => return Some("there was no pose at the moment of the click: click again"),
-            _ => {}
+            None => return Some("without telemetry nothing confirms a place"),
         }
         let verdict = match &mut self.hypothesis {
             Some(hypothesis) => hypothesis.weigh(config, found, self.captured),

@@ -187,6 +187,7 @@ impl Locate {
         let provenance = Arc::new(Provenance {
             imagery: info.name.to_string(),
             imagery_date: info.date.as_deref().map(str::to_owned),
+            imagery_hash: info.imagery.to_string(),
             model: package.manifest().name.clone(),
             model_hash: package.hash().to_string(),
             backend: backend.info().to_string(),

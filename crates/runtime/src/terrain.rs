@@ -102,6 +102,7 @@ pub struct GroundSource {
     kind: Kind,
     sigma_m: f64,
     laid: Option<Arc<Ground>>,
+    bad_tiles: u64,
 }
 
 enum Kind {
@@ -130,7 +131,7 @@ impl GroundSource {
         if !(sigma_m.is_finite() && sigma_m >= 0.0) {
             return Err(TerrainError::Number { key: "sigma_m", value: sigma_m, more: ", 0 or more" });
         }
-        Ok(Self { kind, sigma_m, laid: None })
+        Ok(Self { kind, sigma_m, laid: None, bad_tiles: 0 })
     }
 
     /// Returns the ground around `place`; the same as before while the drone stays near.
@@ -146,20 +147,29 @@ impl GroundSource {
         let frame = LocalFrame::new(Geodetic { at: place, height: sea_level });
         let terrain: Box<dyn Terrain> = match &self.kind {
             Kind::Flat(height) => Box::new(LevelGround::new(&frame, height.to_ellipsoid(place))),
-            Kind::Model { store, zoom } => Box::new(lay(store, *zoom, &frame)?),
+            Kind::Model { store, zoom } => {
+                let mut model = Model { store, zoom: *zoom, tiles: HashMap::new(), bad_tiles: 0 };
+                let grid = lay(&mut model, &frame)?;
+                self.bad_tiles += model.bad_tiles;
+                Box::new(grid)
+            }
         };
         let ground = Arc::new(Ground { frame, terrain, sigma_m: self.sigma_m });
         self.laid = Some(ground.clone());
         Ok(ground)
     }
+
+    /// Counts the tiles of the model that could not be read since this was asked last: there the ground has a hole.
+    pub fn take_bad_tiles(&mut self) -> u64 {
+        std::mem::take(&mut self.bad_tiles)
+    }
 }
 
 /// Resamples the model into a grid whose up axis is that of `frame`; the Earth's curve is in the heights.
-fn lay(store: &MbTiles, zoom: u8, frame: &LocalFrame) -> Result<GridTerrain, TerrainError> {
+fn lay(model: &mut Model, frame: &LocalFrame) -> Result<GridTerrain, TerrainError> {
     let nodes = (GRID_EDGE_M / GRID_CELL_M) as usize + 1;
     let corner_m = -GRID_EDGE_M / 2.0;
     let shape = GridShape { west_m: corner_m, south_m: corner_m, cell_m: GRID_CELL_M, columns: nodes, rows: nodes };
-    let mut model = Model { store, zoom, tiles: HashMap::new() };
     let mut heights_m = Vec::with_capacity(nodes * nodes);
     let sea_level = frame.origin().height;
     for row in 0..nodes {
@@ -169,7 +179,7 @@ fn lay(store: &MbTiles, zoom: u8, frame: &LocalFrame) -> Result<GridTerrain, Ter
             let at = frame.geodetic_from(Vector3::new(east_m, north_m, 0.0))?.at;
             // Over 8 km the geoid leans by centimetres: the undulation of the middle serves all nodes.
             let up_m = model
-                .height_m_msl(at)?
+                .height_m_msl(at)
                 .map(|msl| frame.enu_from(Geodetic { at, height: Altitude::from_m(sea_level.m() + msl) }).z);
             heights_m.push(up_m.unwrap_or(f64::NAN));
         }
@@ -182,11 +192,12 @@ struct Model<'a> {
     store: &'a MbTiles,
     zoom: u8,
     tiles: HashMap<TileId, Option<TilePicture>>,
+    bad_tiles: u64,
 }
 
 impl Model<'_> {
-    /// Returns the height above mean sea level; none where the model has no tile.
-    fn height_m_msl(&mut self, at: LatLon) -> Result<Option<f64>, TileError> {
+    /// Returns the height above mean sea level; none where the model has no tile that can be read.
+    fn height_m_msl(&mut self, at: LatLon) -> Option<f64> {
         let (x, y) = mercator::world_px(at, self.zoom);
         let (x, y) = (x - 0.5, y - 0.5);
         let (west, north) = (x.floor(), y.floor());
@@ -198,27 +209,93 @@ impl Model<'_> {
             (0.0, 1.0, (1.0 - across) * down),
             (1.0, 1.0, across * down),
         ] {
-            let Some(pixel_m) = self.pixel(west + dx, north + dy)? else { return Ok(None) };
-            height_m += weight * pixel_m;
+            height_m += weight * self.pixel(west + dx, north + dy)?;
         }
-        Ok(Some(height_m))
+        Some(height_m)
     }
 
-    fn pixel(&mut self, x: f64, y: f64) -> Result<Option<f64>, TileError> {
-        let Some(id) = TileId::at_world_px(x, y, self.zoom) else { return Ok(None) };
+    fn pixel(&mut self, x: f64, y: f64) -> Option<f64> {
+        let id = TileId::at_world_px(x, y, self.zoom)?;
         if !self.tiles.contains_key(&id) {
-            let exact = |encoded: EncodedTile| decode_exact(&encoded, id, self.store.info());
-            let picture = match self.store.encoded(id).and_then(exact) {
-                Ok(picture) => Some(picture),
-                Err(error) if error.is_missing() => None,
-                Err(error) => return Err(error),
-            };
+            let picture = self.picture(id);
             self.tiles.insert(id, picture);
         }
-        let Some(Some(picture)) = self.tiles.get(&id) else { return Ok(None) };
+        let picture = self.tiles.get(&id)?.as_ref()?;
         let (column, row) = (x.rem_euclid(TILE_PX) as usize, y.rem_euclid(TILE_PX) as usize);
         let at = (row * TILE_PX as usize + column) * 3;
         let [red, green, blue] = [0, 1, 2].map(|i| f64::from(picture.rgb[at + i]));
-        Ok(Some(256.0 * red + green + blue / 256.0 - 32_768.0))
+        Some(256.0 * red + green + blue / 256.0 - 32_768.0)
+    }
+
+    /// Reads a tile. One that cannot be read is a hole like one that is not there, but it is told and counted.
+    fn picture(&mut self, id: TileId) -> Option<TilePicture> {
+        let exact = |encoded: EncodedTile| decode_exact(&encoded, id, self.store.info());
+        match self.store.encoded(id).and_then(exact) {
+            Ok(picture) => Some(picture),
+            Err(error) if error.is_missing() => None,
+            Err(error) => {
+                tracing::warn!(%error, "elevation tile refused: no position where it would be");
+                self.bad_tiles += 1;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use image::{ImageFormat, Rgb, RgbImage};
+    use smgeo_geo::TileWindow;
+
+    use super::*;
+    use crate::tiles::MbTilesWriter;
+
+    const ZOOM: u8 = 12;
+
+    fn place() -> LatLon {
+        LatLon::new(47.0, 8.0).unwrap()
+    }
+
+    /// A model that is 500 m high everywhere; the tile under `place` is damaged if `damaged`.
+    fn model(folder: &Path, damaged: bool) -> Config {
+        let path = folder.join("terrain.mbtiles");
+        let mut png = std::io::Cursor::new(Vec::new());
+        let coded = 500 + 32_768_u32;
+        let level = Rgb([(coded / 256) as u8, (coded % 256) as u8, 0]);
+        RgbImage::from_pixel(256, 256, level).write_to(&mut png, ImageFormat::Png).unwrap();
+        let png = bytes::Bytes::from(png.into_inner());
+        let mut writer = MbTilesWriter::open(&path).unwrap();
+        for tile in TileWindow::around(place(), ZOOM, 4, 4).unwrap().tiles() {
+            let encoded = EncodedTile::new(png.clone(), tile, writer.name()).unwrap();
+            writer.put([(tile, &encoded)]).unwrap();
+        }
+        drop(writer);
+        if damaged {
+            let under = TileId::containing(place(), ZOOM);
+            let half = &png[..png.len() / 2];
+            let damage = "UPDATE tiles SET tile_data = ?1 WHERE tile_column = ?2 AND tile_row = ?3";
+            let row = (1_u32 << ZOOM) - 1 - under.y;
+            let changed = rusqlite::Connection::open(&path).unwrap().execute(damage, (half, under.x, row)).unwrap();
+            assert_eq!(changed, 1);
+        }
+        Config::Terrarium { path, sigma_m: 2.0 }
+    }
+
+    #[test]
+    fn a_damaged_elevation_tile_is_a_hole_that_is_counted_and_the_ground_around_it_stays() {
+        for damaged in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut source = GroundSource::open(&model(folder.path(), damaged)).unwrap();
+            let ground = source.around(place()).unwrap();
+            let heights: Vec<Option<f64>> =
+                (-3..=3).map(|step| ground.terrain.height_m(f64::from(step) * 1_200.0, 0.0)).collect();
+            let holes = heights.iter().filter(|height| height.is_none()).count();
+            assert_eq!((holes > 0, source.take_bad_tiles()), (damaged, u64::from(damaged)), "{heights:?}");
+            assert!(heights.iter().flatten().all(|height_m| (height_m - 500.0).abs() < 2.0), "{heights:?}");
+            assert!(heights.iter().any(Option::is_some));
+            assert_eq!(source.take_bad_tiles(), 0);
+        }
     }
 }

@@ -150,7 +150,7 @@ impl Machine {
             picture: picture_sent,
             tracks: tracks.clone(),
             re_anchors: re_anchors_sent,
-            reports: assemble::Reports::of(&metrics, config.telemetry.is_some().then(|| health.part("telemetry"))),
+            reports: assemble::Reports::of(&metrics, config.telemetry.is_some().then(|| health.part("pose"))),
         };
         let assemble = stages::assemble(&config, &clock, lens, zoom, ends);
         let ends = locate::Ends {

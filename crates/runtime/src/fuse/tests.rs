@@ -87,13 +87,15 @@ impl Bench {
         self.answer_along(place(3.0), revision, outcome)
     }
 
-    /// The same with the ray of that frame meeting the ground at `ray_at`.
-    fn answer_along(&mut self, ray_at: LatLon, revision: u32, outcome: Outcome) -> Arc<Track> {
+    /// The same with the ray of that frame meeting the ground at `ray_at`; none where there is no pose.
+    fn answer_along(&mut self, ray_at: impl Into<Option<LatLon>>, revision: u32, outcome: Outcome) -> Arc<Track> {
+        let fix = |at: LatLon| RayFix { at, spread: straight_down(6.0), range_m: 150.0 };
         self.clock.advance(Duration::from_millis(200));
         self.frame += 1;
         let provenance = Provenance {
             imagery: "town".into(),
             imagery_date: None,
+            imagery_hash: "0".to_owned(),
             model: "test".into(),
             model_hash: "00".into(),
             backend: "none".into(),
@@ -105,8 +107,8 @@ impl Bench {
             captured: self.clock.now().minus(Duration::from_millis(50)),
             answered: self.clock.now(),
             outcome,
-            ray: Some(RayFix { at: ray_at, spread: straight_down(6.0), range_m: 150.0 }),
-            clicked: self.clicked.map(|at| RayFix { at, spread: straight_down(6.0), range_m: 150.0 }),
+            ray: ray_at.into().map(fix),
+            clicked: self.clicked.map(fix),
             pixel: Pixel::new(10.0, 10.0),
             telemetry_age: Some(Duration::from_millis(20)),
             provenance: Arc::new(provenance),
@@ -265,11 +267,16 @@ fn a_target_that_following_led_away_before_the_first_question_is_never_locked() 
 
 #[test]
 fn without_a_pose_at_the_moment_of_the_click_nothing_is_locked() {
-    let mut bench = bench();
-    bench.clicked = None;
-    let track = bench.locked();
-    assert_eq!((track.state, track.fixes), (TrackState::Searching, 0));
-    assert_eq!(track.reason, Some("there was no pose at the moment of the click: click again"));
+    for (ray_at, reason) in [
+        (Some(place(3.0)), "there was no pose at the moment of the click: click again"),
+        (None, "without telemetry nothing confirms a place"),
+    ] {
+        let mut bench = bench();
+        bench.clicked = None;
+        let track = (0..20).map(|_| bench.answer_along(ray_at, 1, found(0.0, 2.0))).last().unwrap();
+        assert_eq!((track.state, track.fixes), (TrackState::Searching, 0));
+        assert_eq!(track.reason, Some(reason));
+    }
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl Flight {
         let captured = self.clock.now();
         let frame = FrameId(self.frames);
         let (queries, unseen) = (vec![query], Vec::new());
-        self.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None, no_pose: None });
+        self.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None });
         self.locate.step().unwrap();
         assert_eq!(self.answers.try_iter().count(), 1);
     }

@@ -79,6 +79,19 @@ pub enum NoPose {
     NoHeading,
 }
 
+impl NoPose {
+    /// Says it in a short constant phrase.
+    pub const fn phrase(&self) -> &'static str {
+        match self {
+            Self::Silent(_) => "no telemetry comes",
+            Self::Old { .. } => "telemetry is too old",
+            Self::Gap { .. } => "telemetry has a gap",
+            Self::Forgotten(_) => "telemetry of that moment is not kept any more",
+            Self::NoHeading => "the gimbal's yaw is told against a heading that is not known",
+        }
+    }
+}
+
 /// Says why a sample was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
@@ -177,9 +190,15 @@ impl PoseBuffer {
         self.gate.suspicion(now)
     }
 
-    /// Returns the field of view as told last before `at`.
-    pub fn field_of_view_at(&self, at: Stamp) -> Option<FieldOfView> {
-        self.views.iter().rev().find(|view| view.at <= at).or(self.views.front()).copied()
+    /// Returns the field of view as told last before `at`, if any was ever told. One that is too old says nothing: since then the
+    /// camera may have zoomed.
+    pub fn field_of_view_at(&self, at: Stamp) -> Result<Option<FieldOfView>, NoPose> {
+        let told = self.views.iter().rev().find(|view| view.at <= at).or(self.views.front()).copied();
+        let age_s = told.map_or(0.0, |told| at.since(told.at).as_secs_f64());
+        if age_s > self.config.field_of_view_age_s_max {
+            return Err(NoPose::Old { what: "field of view", age_ms: age_s * 1e3 });
+        }
+        Ok(told)
     }
 
     /// Returns the camera's pose at a moment that is itself known to one standard deviation `at_sigma`, or says why there is
@@ -204,6 +223,12 @@ impl PoseBuffer {
 
     fn admit(&mut self, sample: &Telemetry) -> Result<(), Rejected> {
         match &sample.told {
+            Told::Begun => {
+                // How far it has come is the sender's; what was refused stays counted.
+                let rejected = std::mem::take(&mut self.rejected);
+                *self = Self { rejected, ..Self::new(self.config.clone()) };
+                Ok(())
+            }
             Told::Position(position) => self.admit_position(sample.at, position),
             Told::Attitude { ned_from_body } => {
                 sound_turn(ned_from_body)?;

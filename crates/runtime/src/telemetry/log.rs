@@ -220,10 +220,10 @@ impl LogWriter {
         Ok(Self { file: name, writer: BufWriter::new(created), start })
     }
 
-    /// Writes a sample. One from before the start is left out.
+    /// Writes a sample. One from before the start is left out, and so is that a flight begins: a log's own beginning says that.
     pub fn write(&mut self, sample: &Telemetry) -> Result<(), TelemetryError> {
         let t_s = sample.at.seconds_after(self.start);
-        if t_s < 0.0 {
+        if t_s < 0.0 || matches!(sample.told, Told::Begun) {
             return Ok(());
         }
         let line = line_of(t_s, &sample.told);
@@ -242,6 +242,7 @@ impl LogWriter {
 fn line_of(t_s: f64, told: &Told) -> Line {
     let mut line = Line { t_s, ..Line::default() };
     match told {
+        Told::Begun => {}
         Told::Position(position) => {
             let (alt_msl_m, height_ellipsoid_m) = match position.height {
                 VehicleHeight::Msl(altitude) => (Some(altitude.m()), None),

@@ -44,8 +44,9 @@ pub struct MavlinkCounts {
 pub struct MavlinkDecoder {
     system: Option<u32>,
     gimbal: Option<u8>,
+    camera: Option<u8>,
     needs_gps_fix: bool,
-    no_fix_until: Option<Stamp>,
+    fix_until: Option<Stamp>,
     delay: Duration,
     delay_sigma: Duration,
     clocks: HashMap<u8, BootClock>,
@@ -54,14 +55,15 @@ pub struct MavlinkDecoder {
 }
 
 impl MavlinkDecoder {
-    /// Listens to `system_id`, or else to the first autopilot heard. With `needs_gps_fix`, positions are held back while
-    /// GPS_RAW_INT tells of less than a 3-D fix. `delay` is the least time a message takes, `delay_sigma` how well that is known.
+    /// Listens to `system_id`, or else to the first autopilot heard. With `needs_gps_fix`, positions count only
+    /// while GPS_RAW_INT tells of a 3-D fix. `delay` is the least time a message takes, `delay_sigma` how well that is known.
     pub fn new(system_id: Option<u8>, needs_gps_fix: bool, delay: Duration, delay_sigma: Duration) -> Self {
         Self {
             system: system_id.map(u32::from),
             gimbal: None,
+            camera: None,
             needs_gps_fix,
-            no_fix_until: None,
+            fix_until: None,
             delay,
             delay_sigma,
             clocks: HashMap::new(),
@@ -113,7 +115,7 @@ impl MavlinkDecoder {
             MavMessage::GIMBAL_DEVICE_ATTITUDE_STATUS(data) => {
                 (data.time_boot_ms, self.gimbal(data, received.header.component_id)?)
             }
-            MavMessage::CAMERA_FOV_STATUS(data) => match field_of_view(data)? {
+            MavMessage::CAMERA_FOV_STATUS(data) => match self.field_of_view(data, received.header.component_id)? {
                 Some(told) => (data.time_boot_ms, told),
                 None => return Ok(None),
             },
@@ -161,7 +163,7 @@ impl MavlinkDecoder {
     }
 
     fn position(&self, data: &GLOBAL_POSITION_INT_DATA, arrived: Stamp) -> Result<Told, &'static str> {
-        if self.needs_gps_fix && self.no_fix_until.is_some_and(|until| arrived < until) {
+        if self.needs_gps_fix && self.fix_until.is_none_or(|until| arrived >= until) {
             return Err("no_gps_fix");
         }
         // Autopilots send zeros until they know where they are.
@@ -190,9 +192,16 @@ impl MavlinkDecoder {
         Ok(Told::Gimbal(GimbalAttitude { frame_from_gimbal, yaw_frame }))
     }
 
+    fn field_of_view(&mut self, data: &CAMERA_FOV_STATUS_DATA, component: u8) -> Result<Option<Told>, &'static str> {
+        if *self.camera.get_or_insert(component) != component {
+            return Err("second_camera");
+        }
+        field_of_view(data)
+    }
+
     fn learn_fix(&mut self, data: &GPS_RAW_INT_DATA, arrived: Stamp) {
         let has_fix = data.fix_type as u32 >= FIX_3D;
-        self.no_fix_until = (!has_fix).then(|| arrived.plus(GPS_FIX_AGE_MAX));
+        self.fix_until = has_fix.then(|| arrived.plus(GPS_FIX_AGE_MAX));
     }
 
     fn learn_wall(&mut self, unix_us: u64, boot_ms: u32, received: &Received) -> Result<(), &'static str> {

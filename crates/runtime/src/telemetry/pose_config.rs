@@ -14,6 +14,8 @@ pub struct PoseConfig {
     pub gap_ms_max: f64,
     /// The longest time past the newest sample, milliseconds.
     pub extrapolate_ms_max: f64,
+    /// How long a field of view that telemetry told is believed, seconds: since then the camera may have zoomed.
+    pub field_of_view_age_s_max: f64,
     /// How many seconds are kept.
     pub keep_s: f64,
     /// The fastest the vehicle flies, m/s; what is faster is a jump.
@@ -37,6 +39,7 @@ impl PoseConfig {
     pub fn check(&self) -> Result<(), String> {
         ranges::positive(&[
             ("pose.keep_s", self.keep_s),
+            ("pose.field_of_view_age_s_max", self.field_of_view_age_s_max),
             ("pose.speed_mps_max", self.speed_mps_max),
             ("pose.yaw_sigma_deg", self.yaw_sigma_deg),
             ("pose.pitch_sigma_deg", self.pitch_sigma_deg),
@@ -64,6 +67,7 @@ impl Default for PoseConfig {
             mount: Mount::Gimbal,
             gap_ms_max: 1_000.0,
             extrapolate_ms_max: 500.0,
+            field_of_view_age_s_max: 10.0,
             keep_s: 10.0,
             speed_mps_max: 60.0,
             yaw_sigma_deg: 2.0,

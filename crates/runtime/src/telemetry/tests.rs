@@ -77,7 +77,7 @@ fn received(message: MavMessage, arrived: Stamp) -> Received {
 }
 
 fn decoder() -> MavlinkDecoder {
-    MavlinkDecoder::new(Some(1), true, Duration::ZERO, Duration::ZERO)
+    MavlinkDecoder::new(Some(1), false, Duration::ZERO, Duration::ZERO)
 }
 
 #[test]
@@ -212,12 +212,33 @@ fn positions_are_held_back_without_a_gps_fix() {
         lat: 1,
         ..dialect::GLOBAL_POSITION_INT_DATA::DEFAULT
     });
+    let mut decoder = MavlinkDecoder::new(Some(1), true, Duration::ZERO, Duration::ZERO);
+    let mut counts = |fix_type: Option<_>, second: u64| {
+        let at = at.plus(Duration::from_secs(second));
+        fix_type.map(|fix_type| decoder.sample(&received(fix(fix_type), at)));
+        decoder.sample(&received(position.clone(), at)).is_some()
+    };
+    assert!(!counts(None, 0), "nothing has told of a fix");
+    assert!(!counts(Some(dialect::GpsFixType::GPS_FIX_TYPE_NO_FIX), 1));
+    assert!(!counts(None, 5), "silence is no fix");
+    assert!(counts(Some(dialect::GpsFixType::GPS_FIX_TYPE_3D_FIX), 6));
+    assert!(counts(None, 8));
+    assert!(!counts(None, 10), "a fix is believed for three seconds");
+    assert_eq!(decoder.counts().refused.get("no_gps_fix"), Some(&4));
+}
+
+#[test]
+fn a_second_camera_does_not_tell_the_first_ones_field_of_view() {
     let mut decoder = decoder();
-    decoder.sample(&received(fix(dialect::GpsFixType::GPS_FIX_TYPE_NO_FIX), at));
-    assert!(decoder.sample(&received(position.clone(), at)).is_none());
-    decoder.sample(&received(fix(dialect::GpsFixType::GPS_FIX_TYPE_3D_FIX), at));
-    assert!(decoder.sample(&received(position, at)).is_some());
-    assert_eq!(decoder.counts().refused.get("no_gps_fix"), Some(&1));
+    let told = |component_id: u8, hfov: f32| {
+        let data = dialect::CAMERA_FOV_STATUS_DATA { hfov, ..dialect::CAMERA_FOV_STATUS_DATA::DEFAULT };
+        let mut told = received(MavMessage::CAMERA_FOV_STATUS(data), Stamp::from_ns(1_000_000_000_000));
+        told.header.component_id = component_id;
+        told
+    };
+    assert!(decoder.sample(&told(100, 60.0)).is_some());
+    assert!(decoder.sample(&told(101, 12.0)).is_none());
+    assert_eq!(decoder.counts().refused.get("second_camera"), Some(&1));
 }
 
 #[test]

@@ -39,7 +39,8 @@ impl MbTiles {
         let metadata = metadata(&connection);
         check_holds_pictures(&metadata, &name)?;
         let (zoom_min, zoom_max) = zooms(&connection, &name)?;
-        let bounds = metadata.get("bounds").and_then(|text| parse_bounds(text));
+        let told = metadata.get("bounds").and_then(|text| parse_bounds(text));
+        let bounds = told.or_else(|| held_bounds(&connection, zoom_max));
         let imagery =
             hex::encode(Sha256::new().chain_update(identity).chain_update(format!("{metadata:?}")).finalize());
         let own_date = metadata.get("date").or_else(|| metadata.get("imagery_date")).map(|date| date.as_str().into());
@@ -141,6 +142,27 @@ fn zooms(connection: &Connection, name: &Arc<str>) -> Result<(u8, u8), TileError
     zoom(range.0).zip(zoom(range.1)).ok_or_else(|| TileError::NotAStore {
         store: name.clone(),
         reason: "it holds no tiles, or tiles of an impossible zoom".to_owned(),
+    })
+}
+
+/// Returns the bounds of the tiles of a zoom, where the file does not say what it covers. By the standard's index that is a walk
+/// along its edges.
+fn held_bounds(connection: &Connection, z: u8) -> Option<TileBounds> {
+    let sql = "SELECT min(tile_column), max(tile_column), min(tile_row), max(tile_row) FROM tiles WHERE zoom_level = ?1";
+    let edges: (u32, u32, u32, u32) = connection
+        .query_row(sql, [z], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .ok()?;
+    let (west, east, south, north) = edges;
+    let tile = |x: u32, row_from_south: u32| {
+        let y = (1_u32 << z).checked_sub(1)?.checked_sub(row_from_south)?;
+        Some(TileId { z, x, y }.bounds())
+    };
+    let (north_west, south_east) = (tile(west, north)?, tile(east, south)?);
+    Some(TileBounds {
+        west_deg: north_west.west_deg,
+        south_deg: south_east.south_deg,
+        east_deg: south_east.east_deg,
+        north_deg: north_west.north_deg,
     })
 }
 

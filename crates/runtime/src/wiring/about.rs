@@ -68,9 +68,13 @@ pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Re
         }
         return Ok(zoom);
     }
-    // Without bounds the latitude is not known; the middle of the inhabited ones errs by less than a zoom step.
-    let middle_deg = tiles.bounds.map_or(40.0, |bounds| 0.5 * (bounds.south_deg + bounds.north_deg));
-    let place = LatLon::new(middle_deg, 0.0)?;
+    // A pixel's size on the ground hangs on the latitude: at 60 degrees it is half of the equator's.
+    let area_deg = config.assemble.area_deg.map(|[_, south_deg, _, north_deg]| [south_deg, north_deg]);
+    let span_deg = tiles.bounds.map(|bounds| [bounds.south_deg, bounds.north_deg]).or(area_deg);
+    let Some([south_deg, north_deg]) = span_deg else {
+        bail!("{} does not say where it lies, so its resolution is not known: set assemble.zoom", tiles.name);
+    };
+    let place = LatLon::new(0.5 * (south_deg + north_deg), 0.0)?;
     let trained_m = package.manifest().gsd_m;
     let factor = |zoom: u8| {
         let ratio = mercator::metres_per_px(place, zoom).east / trained_m;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::Addr;
 use crossbeam_channel::{Sender, bounded};
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
-use smgeo_messages::{Telemetry, Track};
+use smgeo_messages::{Telemetry, Told, Track};
 use tokio::sync::{broadcast, watch};
 
 use super::counted;
@@ -108,6 +108,9 @@ impl Stage for LogWithVideo {
         };
         if let Some(start) = begun.filter(|start| self.player.as_ref().is_none_or(|(origin, _)| origin != start)) {
             let reader = LogReader::open(&self.path).map_err(Fault::restart)?;
+            // Back at its beginning the vehicle is somewhere else at once: that is no jump.
+            let begun = Telemetry { at: start, at_sigma: Duration::ZERO, told: Told::Begun };
+            self.samples.try_send(begun).map_err(Fault::restart)?;
             self.player = Some((start, LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone())));
         }
         match &mut self.player {

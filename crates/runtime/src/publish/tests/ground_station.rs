@@ -349,6 +349,6 @@ fn pymavlink_tells_telemetry_clicks_and_hears_where_the_target_is() {
     assert_eq!(bench.clicks.taken.lock().unwrap()[0].0, [0.25, 0.625]);
     let pose = buffer.pose_at(buffer.newest().unwrap(), Duration::ZERO).unwrap();
     assert!((pose.pose.position.at.lat_deg() - 25.1972).abs() < 1e-6);
-    let view = buffer.field_of_view_at(buffer.newest().unwrap()).unwrap();
+    let view = buffer.field_of_view_at(buffer.newest().unwrap()).unwrap().unwrap();
     assert!((view.horizontal_rad.to_degrees() - 63.7).abs() < 1e-4);
 }

@@ -137,3 +137,35 @@ fn a_heading_older_than_the_gimbals_turn_widens_the_pose_and_its_age() {
     assert!(pose(2.0).age >= Duration::from_millis(399), "{:?}", pose(2.0).age);
     assert!(pose(2.0).sigma.yaw_rad > 1.5 * pose(1.5).sigma.yaw_rad);
 }
+
+#[test]
+fn a_field_of_view_that_is_too_old_says_nothing() {
+    let mut buffer = flown();
+    assert_eq!(buffer.field_of_view_at(at(1.0)), Ok(None), "never told");
+    let told = Told::FieldOfView { horizontal_rad: 1.2, vertical_rad: None };
+    buffer.put(&Telemetry { at: at(2.0), at_sigma: Duration::ZERO, told }, at(2.0)).unwrap();
+    for second in [1.0, 2.0, 11.9] {
+        let view = buffer.field_of_view_at(at(second)).unwrap().unwrap();
+        assert_eq!(view.horizontal_rad, 1.2, "{second}");
+    }
+    assert!(matches!(buffer.field_of_view_at(at(12.1)), Err(NoPose::Old { what: "field of view", .. })));
+}
+
+#[test]
+fn a_flight_that_begins_again_elsewhere_has_not_jumped() {
+    for begins in [false, true] {
+        let mut buffer = flown();
+        if begins {
+            let told = Told::Begun;
+            buffer.put(&Telemetry { at: at(2.1), at_sigma: Duration::ZERO, told }, at(2.1)).unwrap();
+        }
+        for step in 0..30 {
+            let second = 2.2 + 0.1 * f64::from(step);
+            // Held back at first, where it is a jump.
+            let _ = buffer.put(&position(second, 5_000.0 + 10.0 * second, 10.0), at(second));
+            buffer.put(&gimbal(second, 0.0), at(second)).unwrap();
+        }
+        let suspicion = buffer.pose_at(at(2.35), Duration::ZERO).map(|pose| pose.suspicion);
+        assert_eq!(matches!(suspicion, Ok(None)), begins, "{suspicion:?}");
+    }
+}
