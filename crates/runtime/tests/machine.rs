@@ -3,21 +3,26 @@
 //!
 //! The ground is a plane with a smooth pattern known by formula, so map and video show the same place and the truth is exact.
 
+#[path = "page/browser.rs"]
+mod browser;
+mod harness;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use browser::Browser;
 use bytes::Bytes;
 use nalgebra::Vector3;
-use smgeo_flow::{SharedClock, StopToken, SystemClock};
+use smgeo_flow::{SharedClock, Stamp, StopToken, SystemClock};
 use smgeo_geo::{
     Altitude, Camera, Euler, Geodetic, LatLon, LocalFrame, Msl, Pixel, Pose, PoseSigma, TileBounds, TileId, TileWindow,
     mercator,
 };
 use smgeo_messages::{Basis, Track, TrackState};
 use smgeo_runtime::config::Config;
-use smgeo_runtime::control::Shutdown;
-use smgeo_runtime::prompts::Follow;
+use smgeo_runtime::control::{Level, Shutdown};
+use smgeo_runtime::prompts::{Follow, List, SeenFrame};
 use smgeo_runtime::rtsp_server::{RtspConfig, RtspServer};
 use smgeo_runtime::tiles::{EncodedTile, MbTilesWriter};
 use smgeo_runtime::vehicle::{Report, Vehicle};
@@ -31,17 +36,34 @@ const WIDTH_PX: u32 = 640;
 const HEIGHT_PX: u32 = 360;
 /// The machine under test has this long to do what it must.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// From a click on the page to its position there.
+const TRACK_MAX: Duration = Duration::from_secs(3);
+
+/// Half the edge and the grain of the ground that the drone sees, metres.
+const SEEN_M: f64 = 250.0;
+const GRAIN_M: f64 = 0.25;
 
 /// Where everything happens.
 struct Field {
     frame: LocalFrame,
+    /// What the drone sees of it, row by row from the south-west: looked up, so that a picture takes little time.
+    seen: Vec<[u8; 3]>,
 }
 
 impl Field {
     fn new() -> Self {
         let at = LatLon::new(34.05, -117.2).unwrap();
         let height = Altitude::<Msl>::from_m(GROUND_M_MSL).to_ellipsoid(at);
-        Self { frame: LocalFrame::new(Geodetic { at, height }) }
+        let edge = (2.0 * SEEN_M / GRAIN_M) as usize;
+        let place_m = |step: usize| (step as f64 + 0.5) * GRAIN_M - SEEN_M;
+        let seen = (0..edge * edge).map(|at| Self::colour(place_m(at % edge), place_m(at / edge))).collect();
+        Self { frame: LocalFrame::new(Geodetic { at, height }), seen }
+    }
+
+    fn seen(&self, east_m: f64, north_m: f64) -> [u8; 3] {
+        let edge = (2.0 * SEEN_M / GRAIN_M) as usize;
+        let step = |place_m: f64| (((place_m + SEEN_M) / GRAIN_M) as usize).min(edge - 1);
+        self.seen[step(north_m) * edge + step(east_m)]
     }
 
     /// The ground's colour: patches of about 15 m for the network, and smaller ones on them for following.
@@ -111,7 +133,7 @@ impl Field {
                 let ray = view.ray_enu(camera, Pixel::new(f64::from(column) + 0.5, f64::from(row) + 0.5));
                 let reach = -view.eye_enu_m.z / ray.z;
                 let ground = view.eye_enu_m + ray * reach;
-                rgb.extend_from_slice(&Self::colour(ground.x, ground.y));
+                rgb.extend_from_slice(&self.seen(ground.x, ground.y));
             }
         }
         rgb.into()
@@ -131,14 +153,7 @@ fn camera() -> Camera {
 }
 
 /// Streams and tells until it is stopped.
-fn fly(
-    field: Arc<Field>,
-    server: RtspServer,
-    vehicle: Vehicle,
-    clock: SharedClock,
-    start: smgeo_flow::Stamp,
-    stop: StopToken,
-) {
+fn fly(field: Arc<Field>, server: RtspServer, vehicle: Vehicle, clock: SharedClock, start: Stamp, stop: StopToken) {
     let camera = camera();
     let sigma = PoseSigma { yaw_rad: 0.02, pitch_rad: 0.01, roll_rad: 0.01, horizontal_m: 1.0, vertical_m: 1.0 };
     for index in 0_u64.. {
@@ -182,56 +197,125 @@ fn free_udp_port() -> u16 {
     std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// Is a field with a drone over it that streams and tells, and the configuration of a machine that hears it.
+struct Flight {
+    field: Arc<Field>,
+    clock: SharedClock,
+    start: Stamp,
+    config: Config,
+    landed: StopToken,
+    drone: std::thread::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Flight {
+    fn begin() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let field = Arc::new(Field::new());
+        field.write_map(&folder.path().join("map.mbtiles"));
+        let clock = SystemClock::shared();
+        let server = RtspServer::start(RtspConfig::loopback(WIDTH_PX, HEIGHT_PX, FPS), clock.clone()).unwrap();
+        let port = free_udp_port();
+        let config = config(folder.path(), &server.uri(), port);
+        let vehicle = Vehicle::open(&format!("udpout:127.0.0.1:{port}"), clock.clone()).unwrap();
+        let (start, landed) = (clock.now(), StopToken::new());
+        let drone = {
+            let (field, clock, landed) = (field.clone(), clock.clone(), landed.clone());
+            std::thread::spawn(move || fly(field, server, vehicle, clock, start, landed))
+        };
+        Self { field, clock, start, config, landed, drone, _folder: folder }
+    }
+
+    /// How far a place is from what the middle of the picture showed at a time, metres.
+    fn off_m(&self, at: LatLon, captured: Stamp) -> f64 {
+        let place = self.field.frame.enu_from(Geodetic { at, height: self.field.frame.origin().height });
+        let truth = self.field.centre(&camera(), captured.since(self.start).as_secs_f64());
+        (place - truth).xy().norm()
+    }
+
+    fn land(self) {
+        self.landed.stop();
+        self.drone.join().unwrap();
+    }
+}
+
 #[test]
 fn a_click_on_a_live_stream_becomes_a_right_position_and_a_lost_stream_takes_it_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let field = Arc::new(Field::new());
-    field.write_map(&folder.path().join("map.mbtiles"));
-    let clock = SystemClock::shared();
-    let server = RtspServer::start(RtspConfig::loopback(WIDTH_PX, HEIGHT_PX, FPS), clock.clone()).unwrap();
-    let port = free_udp_port();
-    let config = config(folder.path(), &server.uri(), port);
-    let vehicle = Vehicle::open(&format!("udpout:127.0.0.1:{port}"), clock.clone()).unwrap();
-    let (start, landed) = (clock.now(), StopToken::new());
-    let drone = {
-        let (field, clock, landed) = (field.clone(), clock.clone(), landed.clone());
-        std::thread::spawn(move || fly(field, server, vehicle, clock, start, landed))
-    };
+    let flight = Flight::begin();
     smgeo_runtime::system().block_on(async {
-        let machine = Machine::start(config, clock.clone(), StopToken::new()).unwrap();
+        let machine = Machine::start(flight.config.clone(), flight.clock.clone(), StopToken::new()).unwrap();
         let mut tracks = machine.tracks.subscribe();
-        let truth = click(&machine, &field, start).await;
+        let captured = click(&machine, flight.start).await;
 
         let locked = wait_for(&mut tracks, |track| track.state == TrackState::Locked).await;
         let estimate = locked.estimate.as_ref().expect("a locked track has a position");
-        let place = field.frame.enu_from(Geodetic { at: estimate.at, height: field.frame.origin().height });
-        let off_m = (place - truth).xy().norm();
+        let off_m = flight.off_m(estimate.at, captured);
         assert_eq!(estimate.basis, Basis::Map);
         assert!(off_m < 8.0 && off_m < 2.0 * estimate.ce90_m, "{off_m} m off, CE90 {} m", estimate.ce90_m);
         assert!(locked.provenance.is_some() && locked.telemetry_age.is_some() && locked.ray.is_some());
 
-        landed.stop();
+        flight.landed.stop();
         let lost = wait_for(&mut tracks, |track| track.state == TrackState::Lost).await;
         assert!(lost.estimate.is_none(), "a lost target has no position");
         machine.conductor.send(Shutdown).await.unwrap();
     });
-    drone.join().unwrap();
+    flight.land();
 }
 
-/// Clicks on the middle of the newest picture and returns what is there.
-async fn click(machine: &Machine, field: &Field, start: smgeo_flow::Stamp) -> Vector3<f64> {
+#[test]
+fn a_click_on_the_page_of_a_flying_machine_shows_the_right_position_within_three_seconds() {
+    let flight = Flight::begin();
+    smgeo_runtime::system().block_on(async {
+        let Some(browser) = Browser::launch().await else {
+            println!("skipped: the page test needs chromium (apt install chromium)");
+            return;
+        };
+        let machine = Machine::start(flight.config.clone(), flight.clock.clone(), StopToken::new()).unwrap();
+        let mut tab = browser.open(&format!("http://{}/", machine.listen), "").await;
+        tab.until("window.smgeo && window.smgeo.shown()", PATIENCE).await;
+        newest(&machine, flight.start).await;
+        let ready = async {
+            while machine.health.now().level() != Level::Ok {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.unwrap_or_else(|_| panic!("{:?}", machine.health.now().causes()));
+
+        let middle = tab.point("#overlay", [0.5, 0.5]).await;
+        tab.click(middle).await;
+        let took = tab.until("smgeo.targets().length === 1 && smgeo.targets()[0].state === 'locked'", TRACK_MAX).await;
+        println!("click to locked on the page: {took:?}");
+        let place = "document.querySelector('.target .place').textContent";
+        tab.until(&format!("/^-?[0-9]/.test({place})"), TRACK_MAX).await;
+        let place = tab.eval(place).await;
+        let place: Vec<f64> = place.as_str().unwrap().split(", ").map(|angle| angle.parse().unwrap()).collect();
+        let clicked = machine.prompts.send(List).await.unwrap().targets[0].frame_captured;
+        let off_m = flight.off_m(LatLon::new(place[0], place[1]).unwrap(), clicked);
+        assert!(off_m < 8.0, "{off_m} m off");
+        machine.conductor.send(Shutdown).await.unwrap();
+    });
+    flight.land();
+}
+
+/// Clicks on the middle of the newest picture and returns when that was captured.
+async fn click(machine: &Machine, start: Stamp) -> Stamp {
+    let frame = newest(machine, start).await;
+    let click = Pixel::new(f64::from(WIDTH_PX) / 2.0, f64::from(HEIGHT_PX) / 2.0);
+    machine.prompts.send(Follow { frame: frame.id, click, label: None }).await.unwrap().unwrap();
+    frame.captured
+}
+
+/// Returns the newest frame, as soon as some sender reports must have come, so that its capture time is the sender's.
+async fn newest(machine: &Machine, start: Stamp) -> SeenFrame {
     let patience = tokio::time::Instant::now() + PATIENCE;
     loop {
         assert!(tokio::time::Instant::now() < patience, "no frame came: {:?}", machine.video.state.borrow());
         tokio::time::sleep(Duration::from_millis(100)).await;
-        // Some sender reports must have come, so that the capture time is the sender's.
-        let Some(frame) = machine.frames.newest().filter(|frame| frame.captured.since(start) > Duration::from_secs(4))
-        else {
-            continue;
-        };
-        let click = Pixel::new(f64::from(WIDTH_PX) / 2.0, f64::from(HEIGHT_PX) / 2.0);
-        machine.prompts.send(Follow { frame: frame.id, click, label: None }).await.unwrap().unwrap();
-        return field.centre(&camera(), frame.captured.since(start).as_secs_f64());
+        if let Some(frame) =
+            machine.frames.newest().filter(|frame| frame.captured.since(start) > Duration::from_secs(4))
+        {
+            return frame;
+        }
     }
 }
 

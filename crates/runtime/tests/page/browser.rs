@@ -1,5 +1,8 @@
 //! A headless Chromium, spoken to over its DevTools protocol.
 
+// Each test program uses its part of this.
+#![allow(dead_code)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
