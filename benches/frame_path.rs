@@ -40,6 +40,8 @@ const ZOOM: u8 = 18;
 const HEIGHT_M: f64 = 100.0;
 /// A track that takes longer has got lost.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Frames whose times are sorted.
+const FRAMES: usize = 1_000;
 /// While tiles are read and encoded a frame is waited for no longer than this.
 const WARM_UP: Duration = Duration::from_millis(100);
 
@@ -290,6 +292,11 @@ fn frame_path(criterion: &mut Criterion) {
             let mut once = || path.fly(targets, PATIENCE).expect("a track follows its frame");
             bench.iter_custom(|rounds| (0..rounds).map(|_| once()).sum());
         });
+        // Criterion gives the mean, which the frames that another program's turn fell into raise.
+        let mut took: Vec<Duration> = (0..FRAMES).filter_map(|_| path.fly(targets, PATIENCE)).collect();
+        took.sort_unstable();
+        let part = |percent: usize| took[took.len() * percent / 100].as_secs_f64() * 1e3;
+        println!("of {} frames, ms: p50 {:.2}, p90 {:.2}, p99 {:.2}", took.len(), part(50), part(90), part(99));
         let mut latest = None;
         path.fly(targets, PATIENCE);
         while let Ok(track) = path.tracks.try_recv() {

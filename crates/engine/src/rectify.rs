@@ -78,6 +78,13 @@ impl Halvings {
         }
         Self(halvings)
     }
+
+    /// Returns the picture halved so many times, once or more, if it was: columns, rows, and four bytes a pixel of which the last
+    /// means nothing.
+    pub fn halved(&self, times: usize) -> Option<(usize, usize, &[u8])> {
+        let Halving { rgbx, width_px, height_px } = self.0.get(times.checked_sub(1)?)?;
+        Some((*width_px, *height_px, rgbx))
+    }
 }
 
 impl fmt::Debug for Halvings {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use smgeo_engine::rectify::Halvings;
 use smgeo_flow::{Stage, Stamp, latest};
 use smgeo_geo::Pixel;
 use smgeo_messages::{Frame, FrameId, PixelFormat, Prompt, PromptSet, PromptSource, Sight, TargetId, TimeSource};
@@ -124,7 +125,11 @@ fn seen(number: u64, view: View) -> Frame {
 }
 
 fn pyramid(frame: &Frame) -> Arc<Pyramid> {
-    PyramidBuilder::new(Config::default().work_width_px_max).build(frame).expect("a frame of good size")
+    pyramid_by(&PyramidBuilder::new(Config::default().work_width_px_max), frame).expect("a frame of good size")
+}
+
+fn pyramid_by(builder: &PyramidBuilder, frame: &Frame) -> Option<Arc<Pyramid>> {
+    builder.build(frame, &Halvings::of(frame.picture()?))
 }
 
 fn start(frame: &Frame) -> Follower {
@@ -338,8 +343,13 @@ fn a_frame_too_small_or_cut_short_is_not_followed() {
     let builder = PyramidBuilder::new(960);
     let mut cut = seen(0, START);
     cut.bytes = cut.bytes.slice(..100);
-    assert!(builder.build(&cut).is_none() && cut.picture().is_none());
-    assert!(builder.build(&frame(0, START, Surface::Uniform, None, 40, 40)).is_none());
+    assert!(cut.picture().is_none());
+    for (width, height, follows) in
+        [(40, 40, false), (80, 63, false), (80, 64, true), (1_000, 127, false), (1_000, 128, true)]
+    {
+        let frame = frame(0, START, Surface::Uniform, None, width, height);
+        assert_eq!(pyramid_by(&builder, &frame).is_some(), follows, "{width} x {height}");
+    }
 }
 
 #[test]
@@ -348,7 +358,7 @@ fn following_eight_targets_in_720p_takes_less_than_a_frame_period() {
     let frames: Vec<Frame> =
         (0..8).map(|number| frame(number, view(number), Surface::Textured, None, 1_280, 720)).collect();
     let builder = PyramidBuilder::new(Config::default().work_width_px_max);
-    let first = builder.build(&frames[0]).expect("good");
+    let first = pyramid_by(&builder, &frames[0]).expect("good");
     let click = |index: usize| Pixel::new(200.0 + 100.0 * index as f64, 300.0);
     let mut followers: Vec<_> =
         (0..8).map(|index| Follower::start(&Config::default(), first.clone(), click(index), 1.0)).collect();
@@ -356,7 +366,7 @@ fn following_eight_targets_in_720p_takes_less_than_a_frame_period() {
     let (mut built, mut followed) = (Vec::new(), Vec::new());
     for frame in &frames[1..] {
         let begun = Instant::now();
-        let picture = builder.build(frame).expect("good");
+        let picture = pyramid_by(&builder, frame).expect("good");
         built.push(begun.elapsed());
         let begun = Instant::now();
         for follower in &mut followers {

@@ -14,22 +14,13 @@ pub fn brightness_of_rgb(rgb: &[u8], width: usize, height: usize, level: &mut Le
     vectorised(Weighing { rgb: &rgb[..width * height * 3], luma: &mut level.luma });
 }
 
-/// Returns the brightness at half the size: what [`halved`] makes of [`brightness_of_rgb`], without keeping the whole picture.
-/// Another core, where one is free, makes the lower half.
+/// The same of a picture that holds four bytes a pixel, of which the last means nothing.
 ///
 /// # Panics
-/// When there are fewer bytes than `width * height * 3`, or fewer than two rows or columns.
-pub fn half_brightness_of_rgb(rgb: &[u8], width: usize, height: usize) -> Level {
-    assert!(width >= 2 && height >= 2, "a picture that is halved has two rows and columns");
-    let picture = Colours { rgb: &rgb[..width * height * 3], width, height };
-    let (width, height) = (width / 2, height / 2);
+/// When there are fewer bytes than `width * height * 4`.
+pub fn brightness_of_rgbx(rgbx: &[u8], width: usize, height: usize) -> Level {
     let mut luma = vec![0; width * height];
-    let middle = height / 2;
-    let (upper, lower) = luma.split_at_mut(middle * width);
-    rayon::in_place_scope(|beside| {
-        beside.spawn(|_| vectorised(HalfWeighing { picture, first: middle, luma: lower }));
-        vectorised(HalfWeighing { picture, first: 0, luma: upper });
-    });
+    vectorised(WeighingFour { rgbx: &rgbx[..width * height * 4], luma: &mut luma });
     Level { width, height, luma }
 }
 
@@ -64,45 +55,27 @@ fn weigh(rgb: &[u8], luma: &mut [u8]) {
     }
 }
 
-/// Is a picture of three bytes a pixel.
-#[derive(Clone, Copy)]
-struct Colours<'a> {
-    rgb: &'a [u8],
-    width: usize,
-    height: usize,
-}
-
-/// Is a band of rows at half the size, from the row `first` on.
-struct HalfWeighing<'a> {
-    picture: Colours<'a>,
-    first: usize,
+struct WeighingFour<'a> {
+    rgbx: &'a [u8],
     luma: &'a mut [u8],
 }
 
-/// Rows that a row of half the size is made of.
-const TAPS: usize = 4;
-
-impl Vectorised for HalfWeighing<'_> {
+impl Vectorised for WeighingFour<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Self { picture: Colours { rgb, width: full, height }, first, luma } = self;
-        let width = full / 2 * 2;
-        // The last four rows of brightness, each where its number modulo four says.
-        let mut kept = vec![0; TAPS * width];
-        let mut sums = vec![0; width + 2];
-        let mut next = (2 * first).saturating_sub(1);
-        for (row, out) in luma.chunks_exact_mut(width / 2).enumerate() {
-            let rows = rows_around(first + row, height);
-            while next <= rows[TAPS - 1] {
-                weigh(&rgb[next * full * 3..], &mut kept[next % TAPS * width..][..width]);
-                next += 1;
-            }
-            halve(rows.map(|row| &kept[row % TAPS * width..][..width]), &mut sums, out);
+        for (luma, &pixel) in self.luma.iter_mut().zip(self.rgbx.as_chunks::<4>().0) {
+            // Each colour of a pixel from one number: no shuffling of bytes.
+            let pixel = u32::from_le_bytes(pixel);
+            let [red, green, blue] = [pixel & 0xFF, pixel >> 8 & 0xFF, pixel >> 16 & 0xFF];
+            *luma = ((77 * red + 150 * green + 29 * blue) >> 8) as u8;
         }
     }
 }
+
+/// Rows that a row of half the size is made of.
+const TAPS: usize = 4;
 
 /// Returns the rows of the fine picture, of so many, that a row of half the size is made of.
 #[inline(always)]
@@ -177,13 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn half_the_brightness_is_the_brightness_halved() {
-        for (width, height) in [(64, 48), (75, 31), (2, 2), (9, 5)] {
-            let rgb = noise(3 * width, height).luma;
-            let mut whole = Level::default();
-            brightness_of_rgb(&rgb, width, height, &mut whole);
-            assert_eq!(half_brightness_of_rgb(&rgb, width, height), halved(&whole), "{width} x {height}");
-        }
+    fn a_fourth_byte_changes_nothing() {
+        let (width, height) = (37, 5);
+        let rgb = noise(3 * width, height).luma;
+        let rgbx: Vec<u8> =
+            rgb.as_chunks::<3>().0.iter().flat_map(|&[red, green, blue]| [red, green, blue, 0xA5]).collect();
+        let mut level = Level::default();
+        brightness_of_rgb(&rgb, width, height, &mut level);
+        assert_eq!(brightness_of_rgbx(&rgbx, width, height), level);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod patch;
 pub mod similarity;
 mod vector;
 
-pub use brightness::{brightness_of_rgb, half_brightness_of_rgb, halved};
+pub use brightness::{brightness_of_rgb, brightness_of_rgbx, halved};
 pub use level::Level;
 pub use lucas_kanade::{Found, LucasKanade};
 pub use matching::Matching;

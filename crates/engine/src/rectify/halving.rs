@@ -3,11 +3,29 @@
 use super::Level;
 use crate::vector::{Vectorised, vectorised};
 
+/// Of fewer rows another core would have the half sooner than it would wake up.
+const SHARED_ROWS_MIN: usize = 128;
+
 /// Averages 2 x 2 pixels, rounding half up; an odd last row or column is left out. What the fourth bytes hold means nothing.
+/// Another core, where one is free, makes the southern half.
 pub(super) fn halved<const BYTES: usize>(fine: Level<'_, BYTES>) -> Vec<u8> {
     let (width_px, height_px) = (fine.width_px / 2, fine.height_px / 2);
     let mut rgbx = vec![0; width_px * height_px * 4];
-    vectorised(Halving { fine, means: &mut vec![0; 2 * width_px * BYTES], rgbx: &mut rgbx });
+    let middle = if height_px < SHARED_ROWS_MIN { height_px } else { height_px / 2 };
+    let (north, south) = rgbx.split_at_mut(middle * width_px * 4);
+    let halve = |from: usize, rgbx: &mut [u8]| {
+        let bytes = &fine.bytes[2 * from * fine.width_px * BYTES..];
+        let means = &mut vec![0; 2 * width_px * BYTES];
+        vectorised(Halving { fine: Level { bytes, ..fine }, means, rgbx });
+    };
+    if south.is_empty() {
+        halve(0, north);
+    } else {
+        rayon::in_place_scope(|beside| {
+            beside.spawn(|_| halve(middle, south));
+            halve(0, north);
+        });
+    }
     rgbx
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use smgeo_engine::rectify::Halvings;
 use smgeo_flow::Stamp;
 use smgeo_geo::{self as geo, Pixel};
-use smgeo_messages::{Frame, FrameId, PixelFormat};
-use smgeo_vision::{Level, brightness_of_rgb, half_brightness_of_rgb, halved};
+use smgeo_messages::{Frame, FrameId};
+use smgeo_vision::{Level, brightness_of_rgb, brightness_of_rgbx, halved};
 
 /// Levels, each half the size of the one before.
 pub const LEVELS: usize = 4;
@@ -73,8 +74,8 @@ impl PyramidBuilder {
         Self { work_width_px_max: work_width_px_max.max(64) }
     }
 
-    /// Builds the pyramid of a frame, or nothing if the frame has too few pixels or bytes.
-    pub fn build(&self, frame: &Frame) -> Option<Arc<Pyramid>> {
+    /// Builds the pyramid of a frame from the halvings that were made of it, or nothing if the frame has too few pixels or bytes.
+    pub fn build(&self, frame: &Frame, halvings: &Halvings) -> Option<Arc<Pyramid>> {
         let mut shrink = 1;
         while frame.width_px / shrink > self.work_width_px_max {
             shrink *= 2;
@@ -84,7 +85,7 @@ impl PyramidBuilder {
             return None;
         }
         let mut levels = Vec::with_capacity(LEVELS);
-        levels.push(Self::finest(frame, shrink)?);
+        levels.push(Self::finest(frame, halvings, shrink)?);
         while levels.len() < LEVELS {
             let next = halved(levels.last()?);
             levels.push(next);
@@ -100,19 +101,14 @@ impl PyramidBuilder {
     }
 
     /// Whole blocks only, so that a place on the level is the frame's place divided, whatever the remainder.
-    fn finest(frame: &Frame, shrink: u32) -> Option<Level> {
-        let PixelFormat::Rgb8 = frame.format;
-        let (width, height) = (frame.width_px as usize, frame.height_px as usize);
-        let rgb = frame.bytes.get(..width * height * 3)?;
-        if shrink == 1 {
-            let mut finest = Level::default();
-            brightness_of_rgb(rgb, width, height, &mut finest);
-            return Some(finest);
+    fn finest(frame: &Frame, halvings: &Halvings, shrink: u32) -> Option<Level> {
+        if shrink > 1 {
+            let (width, height, rgbx) = halvings.halved(shrink.ilog2() as usize)?;
+            return Some(brightness_of_rgbx(rgbx, width, height));
         }
-        let mut finest = half_brightness_of_rgb(rgb, width, height);
-        for _ in 1..shrink.ilog2() {
-            finest = halved(&finest);
-        }
+        let picture = frame.picture()?;
+        let mut finest = Level::default();
+        brightness_of_rgb(picture.rgb, picture.width_px, picture.height_px, &mut finest);
         Some(finest)
     }
 }

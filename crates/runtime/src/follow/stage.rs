@@ -78,21 +78,20 @@ impl Follow {
     fn follow(&mut self, frame: Frame) {
         let prompts = self.prompts.borrow_and_update().targets.clone();
         let Some(picture) = frame.picture() else { return };
-        let mut halvings = Halvings::default();
-        // The crops will need them: another core, where one is free, has the time while this one follows.
-        let targets = rayon::in_place_scope(|beside| {
-            if !prompts.is_empty() {
-                beside.spawn(|_| halvings = Halvings::of(picture));
-            }
-            self.follow_targets(&frame, &prompts)
-        });
-        let Some(targets) = targets else { return };
-        self.followed.put(Followed { frame: Arc::new(frame), halvings: Arc::new(halvings), targets });
+        // Following and the crops both look at a smaller picture.
+        let halvings = Arc::new(Halvings::of(picture));
+        let Some(targets) = self.follow_targets(&frame, &halvings, &prompts) else { return };
+        self.followed.put(Followed { frame: Arc::new(frame), halvings, targets });
     }
 
     /// Carries all targets to a frame; none if it is too small for that.
-    fn follow_targets(&mut self, frame: &Frame, prompts: &[Prompt]) -> Option<Vec<FollowedTarget>> {
-        let picture = self.builder.build(frame)?;
+    fn follow_targets(
+        &mut self,
+        frame: &Frame,
+        halvings: &Halvings,
+        prompts: &[Prompt],
+    ) -> Option<Vec<FollowedTarget>> {
+        let picture = self.builder.build(frame, halvings)?;
         self.ring.push(picture.clone());
         for target in self.targets.values_mut() {
             if let Ok(follower) = &mut target.follower {
