@@ -148,10 +148,10 @@ fn zooms(connection: &Connection, name: &Arc<str>) -> Result<(u8, u8), TileError
 /// Returns the bounds of the tiles of a zoom, where the file does not say what it covers. By the standard's index that is a walk
 /// along its edges.
 fn held_bounds(connection: &Connection, z: u8) -> Option<TileBounds> {
-    let sql = "SELECT min(tile_column), max(tile_column), min(tile_row), max(tile_row) FROM tiles WHERE zoom_level = ?1";
-    let edges: (u32, u32, u32, u32) = connection
-        .query_row(sql, [z], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .ok()?;
+    let sql =
+        "SELECT min(tile_column), max(tile_column), min(tile_row), max(tile_row) FROM tiles WHERE zoom_level = ?1";
+    let edges: (u32, u32, u32, u32) =
+        connection.query_row(sql, [z], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).ok()?;
     let (west, east, south, north) = edges;
     let tile = |x: u32, row_from_south: u32| {
         let y = (1_u32 << z).checked_sub(1)?.checked_sub(row_from_south)?;
