@@ -19,6 +19,7 @@ use smgeo_geo::TileId;
 use tokio::runtime::Runtime;
 
 use super::{Breaker, DiskCache, EncodedTile, TileError, TileSource, TilesInfo, decode};
+use crate::control::Seldom;
 
 /// The most bytes of an answer.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -88,6 +89,7 @@ pub struct HttpTiles {
     cache: Option<DiskCache>,
     breaker: Mutex<Breaker>,
     cache_errors: AtomicU64,
+    cache_told: Mutex<Seldom>,
     clock: SharedClock,
     runtime: Option<Runtime>,
 }
@@ -128,12 +130,8 @@ impl HttpTiles {
         };
         let breaker = Mutex::new(Breaker::default());
         let cache_errors = AtomicU64::new(0);
-        Ok(Self { info, template, client, cache, breaker, cache_errors, clock, runtime: Some(runtime) })
-    }
-
-    /// Counts the times the disk cache could not be read or written; tiles flow on without it.
-    pub fn cache_errors(&self) -> u64 {
-        self.cache_errors.load(Ordering::Relaxed)
+        let (cache_told, runtime) = (Mutex::default(), Some(runtime));
+        Ok(Self { info, template, client, cache, breaker, cache_errors, cache_told, clock, runtime })
     }
 
     /// Counts the failures of the server in a row.
@@ -146,15 +144,23 @@ impl HttpTiles {
     }
 
     fn cached(&self, tile: TileId) -> Option<EncodedTile> {
-        self.cache.as_ref()?.get(tile).unwrap_or_else(|_| {
-            self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        self.cache.as_ref()?.get(tile).unwrap_or_else(|error| {
+            self.cache_failed(&error);
             None
         })
     }
 
     fn keep(&self, tile: TileId, encoded: &EncodedTile) {
-        if self.cache.as_ref().is_some_and(|cache| cache.put(tile, encoded).is_err()) {
-            self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.put(tile, encoded)) {
+            self.cache_failed(&error);
+        }
+    }
+
+    fn cache_failed(&self, error: &TileError) {
+        self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        let told = self.cache_told.lock().unwrap_or_else(PoisonError::into_inner).note(self.clock.now());
+        if let Some(untold) = told {
+            tracing::warn!(%error, untold, "tile cache not used");
         }
     }
 
@@ -205,6 +211,10 @@ impl TileSource for HttpTiles {
         let encoded = self.fetched(tile)?;
         self.keep(tile, &encoded);
         Ok(encoded)
+    }
+
+    fn cache_errors(&self) -> u64 {
+        self.cache_errors.load(Ordering::Relaxed)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::control::{Count, Metrics};
 use crate::ingest::IngestView;
 use crate::publish::{CameraCounts, SinkCounts};
 use crate::telemetry::{LinkCounts, MavlinkDecoder};
-use crate::tiles::TileKeeper;
+use crate::tiles::{TileError, TileKeeper, TileSource};
 
 /// Shows every counter of the video source.
 pub fn source(metrics: &Metrics, video: &IngestView) {
@@ -83,7 +83,12 @@ pub fn map(metrics: &Metrics, keeper: &Arc<TileKeeper>, features: &Arc<FeatureCa
     };
     tiles(metrics.items("tiles", "from_ram"), |keeper| keeper.tiles().counts().from_ram);
     tiles(metrics.items("tiles", "from_store"), |keeper| keeper.tiles().counts().from_store);
-    tiles(metrics.drops("tiles", "failed"), |keeper| keeper.tiles().counts().failed.values().sum());
+    tiles(metrics.errors("tiles", "cache"), |keeper| keeper.tiles().cache_errors());
+    for cause in TileError::CAUSES {
+        let keeper = keeper.clone();
+        let failed = move || keeper.tiles().counts().failed.get(cause).copied().unwrap_or(0);
+        metrics.follow(metrics.drops("tiles", cause), failed);
+    }
     let cached = |count: Count, read: fn(&FeatureCache) -> u64| {
         let features = features.clone();
         metrics.follow(count, move || read(&features));
