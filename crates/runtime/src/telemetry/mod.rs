@@ -5,6 +5,7 @@
 //! is no number, jumps, stands still or runs backwards is refused and counted by cause, and a pose that rests on a
 //! doubtful position says so.
 
+mod address;
 mod boot_clock;
 mod buffer;
 mod error;
@@ -16,6 +17,7 @@ mod pose_config;
 mod position_gate;
 mod row;
 
+pub use address::LinkAddress;
 pub use boot_clock::{BootClock, BootClockJump, Mapped};
 pub use buffer::{FieldOfView, NoPose, PoseAt, PoseBuffer, Rejected, RejectedCounts};
 pub use error::TelemetryError;

@@ -10,7 +10,7 @@ use smgeo_geo::{LatLon, TileId, mercator};
 use smgeo_messages::wire::Publisher;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Unfit};
 use crate::control::PartReporter;
 use crate::ingest::SourceState;
 use crate::tiles::{RamTiles, TileKeeper, TileSource, TilesInfo};
@@ -80,7 +80,8 @@ pub async fn report_map(keeper: Weak<TileKeeper>, health: PartReporter) {
 pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Result<u8> {
     if let Some(zoom) = config.assemble.zoom {
         if !(tiles.zoom_min..=tiles.zoom_max).contains(&zoom) {
-            bail!("assemble.zoom is {zoom}, but {} holds {} to {}", tiles.name, tiles.zoom_min, tiles.zoom_max);
+            let (name, least, most) = (&tiles.name, tiles.zoom_min, tiles.zoom_max);
+            bail!(Unfit(format!("assemble.zoom is {zoom}, but {name} holds {least} to {most}")));
         }
         return Ok(zoom);
     }
@@ -97,13 +98,13 @@ pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Re
         bail!("{} holds no zoom", tiles.name);
     };
     if factor(best) > RESOLUTION_FACTOR_MAX {
-        bail!(
+        bail!(Unfit(format!(
             "{} holds zoom {} to {}, but the package {} needs about {trained_m} m/px; pack tiles of a zoom that has it",
             tiles.name,
             tiles.zoom_min,
             tiles.zoom_max,
             package.manifest().name
-        );
+        )));
     }
     let metres_per_px = mercator::metres_per_px(place, best).east;
     let [finest, coarsest] = package.manifest().gsd_m_range;
