@@ -23,7 +23,7 @@ pub use buffer::{FieldOfView, NoPose, PoseAt, PoseBuffer, Rejected, RejectedCoun
 pub use error::TelemetryError;
 pub use link::{Link, LinkCounts, LinkReader, Received, Signing};
 pub use log::{LogReader, LogWriter};
-pub use log_player::LogPlayer;
+pub use log_player::{LogCounts, LogPlayer};
 pub use mavlink::{MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
 pub use pose_config::{Mount, PoseConfig};
 pub use position_gate::{PositionGate, Suspicion};

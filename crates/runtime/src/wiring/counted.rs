@@ -10,7 +10,7 @@ use smgeo_flow::latest::Take;
 use crate::control::{Count, Metrics};
 use crate::ingest::IngestView;
 use crate::publish::{CameraCounts, SinkCounts};
-use crate::telemetry::{LinkCounts, MavlinkDecoder};
+use crate::telemetry::{LinkCounts, LogCounts, MavlinkDecoder};
 use crate::tiles::{TileError, TileKeeper, TileSource};
 
 /// Shows every counter of the video source.
@@ -59,6 +59,13 @@ pub fn messages(metrics: &Metrics) -> Box<dyn FnMut(&MavlinkDecoder) + Send> {
         show("channel_full", counts.channel_full, metrics.drops("telemetry", "channel_full"));
         counts.refused.iter().for_each(|(cause, total)| show(cause, *total, metrics.drops("telemetry", cause)));
     })
+}
+
+/// Shows what a recorded log told and lost.
+pub fn log(metrics: &Metrics, counts: &Arc<LogCounts>) {
+    follow(metrics, metrics.items("telemetry", "samples"), counts, |counts| &counts.samples);
+    follow(metrics, metrics.drops("telemetry", "lines_refused"), counts, |counts| &counts.lines_refused);
+    follow(metrics, metrics.drops("telemetry", "channel_full"), counts, |counts| &counts.channel_full);
 }
 
 /// Shows what the camera component was asked.
