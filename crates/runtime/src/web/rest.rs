@@ -18,7 +18,7 @@ use super::json::{
 use super::problem::Problem;
 use super::server::WebParts;
 use crate::control::Level;
-use crate::prompts::{Delete, Follow, Move, PromptError, Prompts, Rename};
+use crate::prompts::{Change, Delete, Follow, PromptError, Prompts};
 
 /// A snapshot is for looking and clicking, not for measuring.
 const SNAPSHOT_QUALITY: u8 = 80;
@@ -112,23 +112,18 @@ async fn change_target(
     Ok(HttpResponse::Ok().json(TargetBody::from(&prompt)))
 }
 
-/// Moves or renames a target, or both.
+/// Moves or renames a target, or both at once.
 pub(super) async fn change(parts: &WebParts, target: u32, body: ChangeBody) -> Result<Prompt, Problem> {
     let target = TargetId(target);
-    let relocate = match (body.frame, body.x, body.y) {
-        (Some(frame), Some(x), Some(y)) => Some(Move { target, frame: FrameId(frame), click: Pixel::new(x, y) }),
+    let click = match (body.frame, body.x, body.y) {
+        (Some(frame), Some(x), Some(y)) => Some((FrameId(frame), Pixel::new(x, y))),
         (None, None, None) => None,
         _ => return Err(Problem::malformed("a move needs all of frame, x and y")),
     };
-    match (relocate, body.label) {
-        (None, None) => Err(Problem::malformed("nothing to change: give frame, x and y, or label, or all of them")),
-        (Some(relocate), None) => ask(parts, relocate).await,
-        (None, Some(label)) => ask(parts, Rename { target, label }).await,
-        (Some(relocate), Some(label)) => {
-            ask(parts, relocate).await?;
-            ask(parts, Rename { target, label }).await
-        }
+    if click.is_none() && body.label.is_none() {
+        return Err(Problem::malformed("nothing to change: give frame, x and y, or label, or all of them"));
     }
+    ask(parts, Change { target, click, label: body.label }).await
 }
 
 async fn delete_target(parts: Parts, target: web::Path<u32>) -> Result<HttpResponse, Problem> {
