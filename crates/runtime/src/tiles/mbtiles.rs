@@ -144,7 +144,8 @@ fn zooms(connection: &Connection, name: &Arc<str>) -> Result<(u8, u8), TileError
     })
 }
 
-fn parse_bounds(text: &str) -> Option<TileBounds> {
+/// Reads the bounds of the standard: west,south,east,north.
+pub(crate) fn parse_bounds(text: &str) -> Option<TileBounds> {
     let edges: Vec<f64> = text.split(',').map(|edge| edge.trim().parse().ok()).collect::<Option<_>>()?;
     let [west_deg, south_deg, east_deg, north_deg] = edges[..] else { return None };
     let sound = edges.iter().all(|edge| edge.is_finite()) && west_deg < east_deg && south_deg < north_deg;

@@ -120,6 +120,23 @@ fn every_store_gives_the_tile_asked_for_and_says_what_it_lacks() {
 }
 
 #[test]
+fn a_file_packed_in_two_runs_says_that_it_covers_both_areas() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = open_path(&mbtiles(folder.path())).unwrap();
+    let out = folder.path().join("pack.mbtiles");
+    let all = neighbours();
+    // The north-western tile comes last and must not stand for the whole.
+    for part in [&all[4..], &all[..1]] {
+        pack(source.as_ref(), &bounds_of(part), TILE.z, &out, 1, &mut |_| {}).unwrap();
+    }
+    let (found, whole) = (open_path(&out).unwrap().info().bounds.unwrap(), bounds_of(&all));
+    let edges = |of: TileBounds| [of.west_deg, of.south_deg, of.east_deg, of.north_deg];
+    for (found, whole) in edges(found).into_iter().zip(edges(whole)) {
+        assert!((found - whole).abs() < 1e-6, "{found} {whole}");
+    }
+}
+
+#[test]
 fn the_date_of_the_imagery_goes_with_every_picture() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_path(&mbtiles(folder.path())).unwrap();
