@@ -206,14 +206,7 @@ impl CameraComponent {
     fn done(&mut self, command: CameraCommand, _from: Option<SocketAddr>) -> Answer {
         match command {
             CameraCommand::Nothing | CameraCommand::Request { .. } => Answer::Accepted,
-            CameraCommand::Interval { message, interval_us } => {
-                match message {
-                    id::CAMERA_TRACKING_IMAGE_STATUS => self.image.set(interval_us),
-                    id::CAMERA_TRACKING_GEO_STATUS => self.geo.set(interval_us),
-                    _ => {}
-                }
-                Answer::Accepted
-            }
+            CameraCommand::Interval { message, interval_us } => self.repeat(message, interval_us),
             CameraCommand::TrackPoint { fraction } => self.follow(fraction),
             // The network takes a point: the middle of the box.
             CameraCommand::TrackBox { fractions: [left, top, right, bottom] } => {
@@ -224,6 +217,17 @@ impl CameraComponent {
                 Answer::Accepted
             }
         }
+    }
+
+    fn repeat(&mut self, message: u32, interval_us: f64) -> Answer {
+        match message {
+            id::CAMERA_TRACKING_IMAGE_STATUS => self.image.set(interval_us),
+            id::CAMERA_TRACKING_GEO_STATUS => self.geo.set(interval_us),
+            // The others are never repeated, which is also their default.
+            _ if interval_us > 0.0 => return Answer::Unsupported,
+            _ => {}
+        }
+        Answer::Accepted
     }
 
     /// A ground station follows one target: the new one takes the place of the old.
