@@ -165,6 +165,24 @@ async fn health_is_503_until_every_part_works_and_names_what_does_not() {
 }
 
 #[actix_rt::test]
+async fn every_key_of_the_state_stands_in_the_documentation() {
+    let server = Harness::start();
+    server.show(100, true, Bytes::new());
+    server.fly();
+    server.health.part("camera").degraded("no frame for 2 s");
+    let documented = include_str!("../../../docs/api.md");
+    let mut values = vec![get(&server.address, "/api/v1/state").await.json()];
+    while let Some(value) = values.pop() {
+        for (key, _) in value.as_object().into_iter().flatten() {
+            let is_named = [format!("`{key}`"), format!("\"{key}\"")].iter().any(|name| documented.contains(name));
+            assert!(is_named, "docs/api.md does not have {key}");
+        }
+        let inner = value.as_object().into_iter().flat_map(|object| object.values().cloned());
+        values.extend(inner.chain(value.as_array().into_iter().flatten().cloned()));
+    }
+}
+
+#[actix_rt::test]
 async fn a_snapshot_names_its_frame() {
     let server = Harness::start();
     assert_eq!(get(&server.address, "/api/v1/snapshot.jpg").await.code(), "no_video");
