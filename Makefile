@@ -1,6 +1,9 @@
 # Thin on purpose: each target is the command a person would type.
 .PHONY: demo test check bench build setup test-cuda-build test-trt-build test-gpu bench-gpu
 
+# Where rustup puts cargo; a shell that was opened before does not look there.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
 # Installs what is missing, builds, and flies over a made town: open the address it prints.
 demo: setup build
 	./target/debug/smgeo demo $(ARGS)

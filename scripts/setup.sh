@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that smgeo needs to build and run. It does not install Rust: without one that is new enough it ends
-# with an error.
+# Installs the Debian packages that smgeo needs to build and run, and Rust by rustup where there is no cargo: Debian 12's own is too
+# old. A Rust that is there and too old is left as it is, and is an error.
 # Idempotent: with everything in place it prints one line and changes nothing.
 set -euo pipefail
 
@@ -20,6 +20,11 @@ for argument in "$@"; do
     *) echo "setup.sh: unknown argument '$argument'; it takes --with-tests or nothing" >&2; exit 2 ;;
   esac
 done
+
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+[ -r "$cargo_home/env" ] && . "$cargo_home/env"
+# rustup is fetched by curl.
+if ! command -v cargo >/dev/null; then packages+=(curl); fi
 
 missing=()
 if command -v dpkg-query >/dev/null; then
@@ -43,15 +48,28 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
+fail() { echo "setup.sh: $1" >&2; exit 1; }
+
+install_rust() {
+  echo "setup.sh: installing Rust into $cargo_home with rustup"
+  scratch=$(mktemp -d)
+  trap 'rm -rf "$scratch"' EXIT
+  local way_out="Let this machine reach it, or install Rust $RUST_MIN or newer in another way, and run this again."
+  curl --proto '=https' --tlsv1.2 -sSf --retry 3 --connect-timeout 20 -o "$scratch/rustup.sh" https://sh.rustup.rs ||
+    fail "https://sh.rustup.rs, from where Rust comes, cannot be reached. $way_out"
+  # Shells are left as they are: make looks into this folder, and ". $cargo_home/env" does the same for a person.
+  sh "$scratch/rustup.sh" -y --quiet --no-modify-path --profile minimal --component rustfmt,clippy ||
+    fail "rustup could not fetch Rust from https://static.rust-lang.org. $way_out"
+  . "$cargo_home/env"
+}
+
 have_rust() {
   command -v rustc >/dev/null || return 1
   local version
   version=$(rustc --version | awk '{print $2}' | cut -d- -f1)
   [ "$(printf '%s\n%s\n' "$RUST_MIN" "$version" | sort -V | head -n 1)" = "$RUST_MIN" ]
 }
-[ -r "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
-if ! have_rust; then
-  echo "setup.sh: Rust $RUST_MIN or newer is needed. Get it from https://rustup.rs (one command, no root), then run this again." >&2
-  exit 1
-fi
+
+command -v cargo >/dev/null || install_rust
+have_rust || fail "Rust $RUST_MIN or newer is needed, and $(command -v cargo) is older: run \`rustup update stable\`, or remove that Rust and run this again"
 echo "setup.sh: everything is in place"

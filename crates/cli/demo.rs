@@ -1,10 +1,12 @@
 //! `smgeo demo`: everything at once, over a made town.
 //!
 //! A drone that is not there (`smgeo sim`, a process of its own) streams a flight; the daemon takes it as it would take any
-//! drone's; the page shows it. The truth stays here, with the scorekeeper: the daemon knows video, telemetry and map, and
-//! nothing else. With `--headless` an operator that is not there either clicks on objects, and a report is written.
+//! drone's; the page shows it. The truth stays here, with the scorekeeper and with an onlooker who tells it what was clicked on the
+//! page: the daemon knows video, telemetry and map, and nothing else. With `--headless` an operator that is not there either
+//! clicks on objects, and a report is written.
 
 mod daemon;
+mod onlooker;
 mod operator;
 mod report;
 mod score;
@@ -24,6 +26,7 @@ use crate::signals::Signals;
 use crate::sim::flight_plan::FlightPlan;
 use crate::sim::prepare;
 use daemon::Ports;
+use onlooker::Onlooker;
 use operator::Operator;
 use score::Score;
 
@@ -109,8 +112,9 @@ async fn fly(
     let machine = Machine::start(config, clock.clone(), StopToken::new())?;
     say!("page http://{}", machine.listen)?;
     let begun = clock.now();
-    let mut score = Score::new(plan.clone(), &machine);
-    let mut operator = args.headless.then(|| Operator::new(plan, start_wall_us, clock.clone()));
+    let mut score = Score::new(plan.clone(), machine.tracks.subscribe(), machine.controls.subscribe());
+    let mut operator = args.headless.then(|| Operator::new(plan.clone(), start_wall_us, clock.clone()));
+    let mut onlooker = Onlooker::new(plan, start_wall_us, clock.clone());
     let mut tick = tokio::time::interval(Duration::from_millis(250));
     let mut told_s = 0;
     loop {
@@ -122,6 +126,7 @@ async fn fly(
         if let Some(operator) = &mut operator {
             operator.act(&machine, &mut score).await;
         }
+        onlooker.look(&machine, &mut score).await;
         score.take(&machine);
         if elapsed_s as u64 > told_s {
             told_s = elapsed_s as u64;

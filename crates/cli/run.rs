@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
 use smgeo_flow::{StopToken, SystemClock};
-use smgeo_runtime::config::Config;
+use smgeo_runtime::config::{Config, ConfigError};
 use smgeo_runtime::control::Shutdown;
 use smgeo_runtime::wiring::Machine;
 use tracing::{error, info};
@@ -37,7 +36,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     smgeo_runtime::system().block_on(async {
         let machine = Machine::start(config, SystemClock::shared(), StopToken::new())
-            .with_context(|| format!("starting with {}", args.config.display()))?;
+            .map_err(|error| ConfigError::of_start(error, &args.config))?;
         info!(page = %format!("http://{}", machine.listen), "running");
         Ok(until_end(machine, Signals::listen()?).await)
     })

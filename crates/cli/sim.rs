@@ -7,6 +7,7 @@
 pub mod flight_plan;
 pub mod prepare;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ pub struct Args {
     /// The town and the flight: another seed makes another world.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// The address that video is served on; 0.0.0.0 serves other machines too.
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    listen: IpAddr,
     /// The RTSP port; 0 takes a free one.
     #[arg(long, default_value_t = 8554)]
     rtsp_port: u16,
@@ -52,6 +56,12 @@ pub struct Args {
     start_file: Option<PathBuf>,
 }
 
+impl Args {
+    fn rtsp(&self, plan: &FlightPlan) -> RtspConfig {
+        RtspConfig { address: self.listen.to_string(), port: self.rtsp_port, ..plan.rtsp() }
+    }
+}
+
 /// Prepares the flight and flies it.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let plan = FlightPlan::new(args.seed, args.period_s)?;
@@ -61,8 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let clock = SystemClock::shared();
-    let config = RtspConfig { port: args.rtsp_port, ..plan.rtsp() };
-    let server = RtspServer::start(config, clock.clone())?;
+    let server = RtspServer::start(args.rtsp(&plan), clock.clone())?;
     let vehicle = Vehicle::open(&args.mavlink, clock.clone())?;
     let start = clock.now();
     if let Some(file) = &args.start_file {
@@ -123,5 +132,25 @@ fn wait_until(clock: &SharedClock, due: Stamp) {
             return;
         }
         std::thread::park_timeout(due.since(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches};
+
+    use super::*;
+
+    #[test]
+    fn video_is_served_on_loopback_unless_told_otherwise() {
+        let plan = FlightPlan::new(7, 60.0).unwrap();
+        let served = |options: &[&str]| {
+            let command = Args::augment_args(Command::new("sim").no_binary_name(true));
+            let args = Args::from_arg_matches(&command.try_get_matches_from(options).ok()?).ok()?;
+            Some(args.rtsp(&plan).address)
+        };
+        assert_eq!(served(&[]).as_deref(), Some("127.0.0.1"));
+        assert_eq!(served(&["--listen", "0.0.0.0"]).as_deref(), Some("0.0.0.0"));
+        assert_eq!(served(&["--listen", "everywhere"]), None);
     }
 }

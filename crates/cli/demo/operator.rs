@@ -91,7 +91,7 @@ impl Operator {
             self.clicked.insert(chosen.id);
             *self.kinds.entry(chosen.kind).or_default() += 1;
             self.following.push((prompt.target, self.clock.now()));
-            score.know(prompt.target, chosen.id);
+            score.know(prompt.target, Some(chosen.id));
         }
     }
 

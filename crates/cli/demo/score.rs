@@ -11,7 +11,7 @@ use smgeo_world::ObjectId;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::report::{Quantiles, Report, TargetReport, rss_mb_max};
+use super::report::{self, Quantiles, Report, TargetReport, rss_mb_max};
 use crate::sim::flight_plan::FlightPlan;
 
 /// A locked position older than this when it is published is stale, seconds: far above the engine's own time.
@@ -31,6 +31,7 @@ pub struct Score {
     published: u64,
     published_locked: u64,
     stale: u64,
+    followed: usize,
     told: Told,
 }
 
@@ -63,30 +64,50 @@ struct Told {
 
 impl Score {
     /// Begins to listen.
-    pub fn new(plan: FlightPlan, machine: &Machine) -> Self {
+    pub fn new(
+        plan: FlightPlan,
+        tracks: broadcast::Receiver<Arc<Track>>,
+        controls: broadcast::Receiver<Arc<Detection>>,
+    ) -> Self {
         Self {
             plan,
-            tracks: machine.tracks.subscribe(),
-            controls: machine.controls.subscribe(),
+            tracks,
+            controls,
             targets: BTreeMap::new(),
             latency_ms: Vec::new(),
             error_shuffled_m: Vec::new(),
             published: 0,
             published_locked: 0,
             stale: 0,
+            followed: 0,
             told: Told::default(),
         }
     }
 
-    /// Learns which object a target truly is.
-    pub fn know(&mut self, target: TargetId, object: ObjectId) {
-        self.targets.entry(target).or_default().object = Some(object);
+    /// Learns which object a target truly is; none where the click hit no object.
+    pub fn know(&mut self, target: TargetId, object: Option<ObjectId>) {
+        self.targets.entry(target).or_default().object = object;
+    }
+
+    /// Says whether it knows which object a target truly is.
+    pub fn knows(&self, target: TargetId) -> bool {
+        self.targets.get(&target).is_some_and(|target| target.object.is_some())
+    }
+
+    /// Learns how many targets are followed now.
+    pub fn follows(&mut self, targets: usize) {
+        self.followed = targets;
     }
 
     /// Takes in everything published since the last call.
     pub fn take(&mut self, machine: &Machine) {
         self.told.frames_now =
             machine.video.counts.all().iter().find(|(name, _)| *name == "frames_in").map_or(0, |c| c.1);
+        self.take_published();
+    }
+
+    /// The same without the machine's own counts.
+    pub fn take_published(&mut self) {
         loop {
             match self.tracks.try_recv() {
                 Ok(track) => self.track(&track),
@@ -150,17 +171,17 @@ impl Score {
         self.targets.values().map(|target| target.fixes).sum()
     }
 
-    /// Says how it goes, in one line: the last second, and errors over all of the flight.
+    /// Says how it goes, in one line: the last second and what is followed now, and errors over all of the flight.
     pub fn line(&mut self, elapsed_s: u64) -> String {
         let fixes = self.fixes();
         let latency_ms = Quantiles::of(self.latency_ms[self.told.latency.min(self.latency_ms.len())..].to_vec());
         let show = |quantiles: Option<Quantiles>, unit: &str| {
-            quantiles.map_or_else(|| "-".to_owned(), |quantiles| format!("{:.1} {unit}", quantiles.p50))
+            quantiles.map_or_else(|| "-".to_owned(), |quantiles| format!("{:.1} {unit}", quantiles.median))
         };
         let line = format!(
             "{elapsed_s:4} s  frames {:3}/s  targets {:2}  fixes {:3}/s  latency {}  error {} (ray {})",
             self.told.frames_now - self.told.frames.min(self.told.frames_now),
-            self.targets.len(),
+            self.followed,
             fixes - self.told.fixes.min(fixes),
             show(latency_ms, "ms"),
             show(Quantiles::of(self.all(|target| &target.error_m)), "m"),
@@ -180,12 +201,6 @@ impl Score {
         self.take(machine);
         let counts: BTreeMap<String, u64> =
             machine.video.counts.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-        let mut frames_dropped: BTreeMap<String, u64> = counts
-            .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "frames_in" | "units_in" | "connects" | "size_changes"))
-            .map(|(name, count)| (name.clone(), *count))
-            .collect();
-        frames_dropped.extend(machine.superseded());
         let mut kinds = BTreeMap::<String, u64>::new();
         let targets: Vec<TargetReport> =
             self.targets.values().filter_map(|target| self.target_report(target)).collect();
@@ -200,12 +215,12 @@ impl Score {
             seed: self.plan.seed,
             duration_s: flown.as_secs_f64(),
             frames_in: counts.get("frames_in").copied().unwrap_or(0),
-            frames_dropped,
+            frames_dropped: report::dropped(&counts, machine.superseded()),
             prompts: targets.len() as u64,
             kinds,
             fixes,
             fixes_per_s: fixes as f64 / flown.as_secs_f64().max(1e-9),
-            latency_ms: Quantiles::of(self.latency_ms.clone()),
+            latency_ms: Quantiles::of(self.latency_ms.clone()).map(Into::into),
             gross_fixes: error_m.iter().filter(|error| **error > GROSS_M).count() as u64,
             error_m: Quantiles::of(error_m),
             error_ray_only_m: Quantiles::of(self.all(|target| &target.error_ray_m)),
@@ -219,7 +234,7 @@ impl Score {
         }
     }
 
-    /// Sums one target up; none for one that was clicked on the page, whose truth nobody knows.
+    /// Sums one target up; none for a click beside every object, where there is no truth.
     fn target_report(&self, target: &Target) -> Option<TargetReport> {
         let object = self.plan.town.object(target.object?)?;
         let locked = target.error_m.len();

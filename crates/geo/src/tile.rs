@@ -33,6 +33,18 @@ pub struct TileBounds {
     pub north_deg: f64,
 }
 
+impl TileBounds {
+    /// The smallest bounds that hold both.
+    pub fn with(self, other: TileBounds) -> TileBounds {
+        TileBounds {
+            west_deg: self.west_deg.min(other.west_deg),
+            south_deg: self.south_deg.min(other.south_deg),
+            east_deg: self.east_deg.max(other.east_deg),
+            north_deg: self.north_deg.max(other.north_deg),
+        }
+    }
+}
+
 impl TileId {
     /// Checks a tile from outside.
     pub fn new(z: u8, x: u32, y: u32) -> Result<TileId, EarthError> {

@@ -6,11 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use smgeo_engine::EngineConfig;
+use smgeo_engine::{EngineConfig, EngineError};
 
 use crate::prompts::PromptsConfig;
 use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig, key_prefix};
-use crate::telemetry::{PoseConfig, Signing};
+use crate::telemetry::{LinkAddress, PoseConfig, Signing};
 use crate::tiles::TilesConfig;
 use crate::web::WebConfig;
 use crate::{assemble, camera, follow, fuse, ingest, locate, terrain};
@@ -123,6 +123,14 @@ fn delay_ms() -> u64 {
     20
 }
 
+impl MavlinkConfig {
+    /// Checks the values with nothing opened.
+    fn check(&self) -> Result<(), String> {
+        LinkAddress::read(&self.address).map_err(|error| format!("telemetry.mavlink.address: {error}"))?;
+        self.camera.as_ref().map_or(Ok(()), CameraConfig::check)
+    }
+}
+
 /// Says where tracks go, besides the page.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -162,6 +170,25 @@ pub enum ConfigError {
         /// The key, its value and what it must be.
         problem: String,
     },
+}
+
+/// Is a value of the configuration that does not go with a file it names. Starting again would fail in the same way.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(pub String);
+
+impl ConfigError {
+    /// Returns the error of a start, as one of the configuration at `path` where it is one.
+    pub fn of_start(error: anyhow::Error, path: &Path) -> anyhow::Error {
+        let is_setting = match error.downcast_ref::<EngineError>() {
+            Some(EngineError::Setting(_) | EngineError::NotACache { .. }) => true,
+            _ => error.is::<Unfit>(),
+        };
+        match is_setting {
+            true => Self::Value { path: path.to_owned(), problem: format!("{error:#}") }.into(),
+            false => error.context(format!("starting with {}", path.display())),
+        }
+    }
 }
 
 impl Config {
@@ -217,15 +244,47 @@ impl Config {
         if name.is_empty() || name.len() > 64 || !name.chars().all(sound) {
             return Err(format!("drone.name is {name:?}; it must be 1 to 64 letters, digits, '-' and '_'"));
         }
-        if self.publish.zenoh.is_some() {
+        if let Some(zenoh) = &self.publish.zenoh {
             key_prefix(name).map_err(|error| format!("drone.name: {error}"))?;
+            zenoh.check().map_err(|error| format!("publish.zenoh: {error}"))?;
         }
         self.ingest.check().map_err(|error| format!("ingest: {error}"))?;
+        if let Some(TelemetryConfig::Mavlink(mavlink)) = &self.telemetry {
+            mavlink.check()?;
+        }
         self.pose.check()?;
         self.camera.build()?;
+        self.terrain.check().map_err(|error| error.to_string())?;
+        self.tiles.check()?;
+        self.follow.check()?;
+        self.prompts.check(self.follow.ring_ms)?;
         self.assemble.check()?;
         self.locate.check()?;
         self.fuse.check()?;
         self.web.check().map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_start_is_one_of_the_configuration_where_another_start_would_not_help() {
+        let missing = || EngineError::Missing { path: "encoder.onnx".into() };
+        let errors = [
+            (Err::<(), _>(EngineError::Setting("precision".into())).context("the engine").unwrap_err(), true),
+            (Unfit("assemble.zoom is 3".into()).into(), true),
+            (missing().into(), false),
+            (std::io::Error::other("no such device").into(), false),
+        ];
+        for (error, is_config) in errors {
+            let words = error.to_string();
+            let error = ConfigError::of_start(error, Path::new("smgeo.toml"));
+            assert_eq!(error.is::<ConfigError>(), is_config, "{error:#}");
+            assert!(format!("{error:#}").contains(&words) && error.to_string().contains("smgeo.toml"), "{error:#}");
+        }
     }
 }

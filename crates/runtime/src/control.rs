@@ -9,6 +9,7 @@ pub mod conductor;
 pub mod health;
 pub mod metrics;
 pub mod post;
+pub mod seldom;
 pub mod service;
 
 pub use backoff::Backoff;
@@ -16,4 +17,5 @@ pub use conductor::{Conductor, ConductorParts, Ending, Shutdown, Tick};
 pub use health::{Health, HealthBoard, Level, PartHealth, PartReporter};
 pub use metrics::{Count, Gauge, Latency, Metrics, StageMetrics, resident_mb};
 pub use post::{StageFactory, StageSpec};
+pub use seldom::Seldom;
 pub use service::{Notify, Systemd};

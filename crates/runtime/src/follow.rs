@@ -14,7 +14,11 @@ pub mod pyramid;
 pub mod ring;
 pub mod stage;
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
+
+use crate::ranges;
 
 pub use follower::{Follower, LostReason, Seen};
 pub use pyramid::{Pyramid, PyramidBuilder};
@@ -23,6 +27,12 @@ pub use stage::{Follow, ReAnchor};
 
 /// How fast a picture may move, pixels a second of a frame 1280 wide: half a picture width.
 pub(crate) const PICTURE_MOTION_PX_S: f64 = 640.0;
+
+/// Smaller regions hold nothing to follow; larger ones are the picture.
+const REGION_PX: RangeInclusive<f64> = 16.0..=640.0;
+
+/// Following needs this many columns.
+pub(crate) const WORK_WIDTH_PX_MIN: u32 = 64;
 
 /// Configures following.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -42,5 +52,20 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self { region_px: 56.0, work_width_px_max: 960, ring_ms: 5_000, ring_bytes_max: 96 << 20 }
+    }
+}
+
+impl Config {
+    /// Checks the numbers and returns a sentence that says which to change.
+    pub fn check(&self) -> Result<(), String> {
+        ranges::within(REGION_PX, &[("follow.region_px", self.region_px)])?;
+        let least = [
+            ("follow.work_width_px_max", u64::from(self.work_width_px_max), u64::from(WORK_WIDTH_PX_MIN)),
+            ("follow.ring_bytes_max", self.ring_bytes_max as u64, 1),
+        ];
+        match least.into_iter().find(|(_, value, least)| value < least) {
+            Some((key, value, least)) => Err(format!("{key} is {value}; it must be {least} or more")),
+            None => Ok(()),
+        }
     }
 }

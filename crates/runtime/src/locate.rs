@@ -133,6 +133,8 @@ pub struct Counts {
     pub tiles_late: Count,
     /// Tiles that were encoded before a question needed them.
     pub tiles_ahead: Count,
+    /// Evidence that the fusion had no room for.
+    pub evidence_lost: Count,
 }
 
 impl Counts {
@@ -144,6 +146,7 @@ impl Counts {
             waited: count("waited_for_tiles"),
             tiles_late: count("tiles_late"),
             tiles_ahead: count("tiles_ahead"),
+            evidence_lost: metrics.drops("evidence", "channel_full"),
         }
     }
 }
@@ -159,6 +162,8 @@ pub struct Locate {
     ends: Ends,
     // When a tile ahead was last encoded, or there was none to encode.
     looked_ahead: Stamp,
+    // Whether evidence was lost in this step.
+    was_full: bool,
     // Kept from step to step, so that their memory is used again.
     features: Vec<Features>,
     maps: Vec<Maps>,
@@ -195,7 +200,7 @@ impl Locate {
         let atlas = Atlas::new(keeper, features, backend.info().encoder());
         let looked_ahead = clock.now();
         let (features, maps) = (Vec::new(), Vec::new());
-        Self { config, clock, backend, package, atlas, provenance, ends, looked_ahead, features, maps }
+        Self { config, clock, backend, package, atlas, provenance, ends, looked_ahead, was_full: false, features, maps }
     }
 
     fn answer(&mut self, batch: QueryBatch) -> Result<(), Fault> {
@@ -340,11 +345,17 @@ impl Locate {
         Ok(())
     }
 
-    fn send(&self, evidence: Evidence) -> Result<(), Fault> {
-        self.ends.evidence.try_send(evidence).map_err(|error| match error {
-            TrySendError::Full(_) => Fault::skip(LocateError::EvidenceFull),
-            TrySendError::Disconnected(_) => Fault::escalate(LocateError::EvidenceClosed),
-        })
+    /// Sends one item. One that finds the channel full is lost and counted; those after it may still find room.
+    fn send(&mut self, evidence: Evidence) -> Result<(), Fault> {
+        match self.ends.evidence.try_send(evidence) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                self.ends.counts.evidence_lost.inc();
+                self.was_full = true;
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Fault::escalate(LocateError::EvidenceClosed)),
+        }
     }
 }
 
@@ -355,8 +366,12 @@ impl Stage for Locate {
 
     fn step(&mut self) -> Result<(), Fault> {
         match self.ends.queries.take(POLL_INTERVAL) {
-            Some(batch) => self.answer(batch),
-            None => self.look_ahead(),
+            Some(batch) => self.answer(batch)?,
+            None => self.look_ahead()?,
+        }
+        match std::mem::take(&mut self.was_full) {
+            true => Err(Fault::skip(LocateError::EvidenceFull)),
+            false => Ok(()),
         }
     }
 }

@@ -62,26 +62,16 @@ pub struct FollowPoint {
     pub label: Option<String>,
 }
 
-/// Says anew where a target is: the search begins again from there.
+/// Says anew where a target is, or what it is called, or both: then both or neither. A click begins its search again.
 #[derive(Message, Clone, Debug)]
 #[rtype(result = "Result<Prompt, PromptError>")]
-pub struct Move {
+pub struct Change {
     /// The target.
     pub target: TargetId,
-    /// The frame the operator saw.
-    pub frame: FrameId,
-    /// The pixel in that frame.
-    pub click: Pixel<geo::Frame>,
-}
-
-/// Changes what the operator calls a target; its search goes on.
-#[derive(Message, Clone, Debug)]
-#[rtype(result = "Result<Prompt, PromptError>")]
-pub struct Rename {
-    /// The target.
-    pub target: TargetId,
-    /// The new name; none takes it away.
-    pub label: Option<String>,
+    /// The frame the operator saw and the pixel in it; where absent, the target's search goes on.
+    pub click: Option<(FrameId, Pixel<geo::Frame>)>,
+    /// What the operator calls it; `Some(None)` takes the name away.
+    pub label: Option<Option<String>>,
 }
 
 /// Stops following a target. Answers with the prompt it had.
@@ -170,29 +160,32 @@ impl Prompts {
         Ok(prompt)
     }
 
-    fn relocate(&mut self, relocate: &Move) -> Result<Prompt, PromptError> {
-        let before = self.prompt_of(relocate.target)?;
-        let seen = self.frame_of(relocate.frame)?;
-        inside(&seen, relocate.click)?;
-        let prompt = Prompt {
-            revision: before.revision + 1,
-            frame: seen.id,
-            frame_captured: seen.captured,
-            click: relocate.click,
-            sigma_px: CLICK_SIGMA_PX,
-            source: PromptSource::Exact,
-            created: self.clock.now(),
-            ..before
-        };
+    fn change(&mut self, change: Change) -> Result<Prompt, PromptError> {
+        let mut prompt = self.prompt_of(change.target)?;
+        if let Some(label) = change.label {
+            prompt.label = self.checked_label(label)?;
+        }
+        if let Some((frame, click)) = change.click {
+            prompt = self.moved(prompt, frame, click)?;
+            tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "target moved");
+        }
         self.replace(prompt.clone());
-        tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "target moved");
         Ok(prompt)
     }
 
-    fn rename(&mut self, rename: Rename) -> Result<Prompt, PromptError> {
-        let prompt = Prompt { label: self.checked_label(rename.label)?, ..self.prompt_of(rename.target)? };
-        self.replace(prompt.clone());
-        Ok(prompt)
+    fn moved(&self, prompt: Prompt, frame: FrameId, click: Pixel<geo::Frame>) -> Result<Prompt, PromptError> {
+        let seen = self.frame_of(frame)?;
+        inside(&seen, click)?;
+        Ok(Prompt {
+            revision: prompt.revision + 1,
+            frame: seen.id,
+            frame_captured: seen.captured,
+            click,
+            sigma_px: CLICK_SIGMA_PX,
+            source: PromptSource::Exact,
+            created: self.clock.now(),
+            ..prompt
+        })
     }
 
     fn delete(&mut self, target: TargetId) -> Result<Prompt, PromptError> {
@@ -306,20 +299,11 @@ impl Handler<FollowPoint> for Prompts {
     }
 }
 
-impl Handler<Move> for Prompts {
+impl Handler<Change> for Prompts {
     type Result = Result<Prompt, PromptError>;
 
-    fn handle(&mut self, message: Move, _: &mut Self::Context) -> Self::Result {
-        let answer = self.relocate(&message);
-        self.counted(answer)
-    }
-}
-
-impl Handler<Rename> for Prompts {
-    type Result = Result<Prompt, PromptError>;
-
-    fn handle(&mut self, message: Rename, _: &mut Self::Context) -> Self::Result {
-        let answer = self.rename(message);
+    fn handle(&mut self, message: Change, _: &mut Self::Context) -> Self::Result {
+        let answer = self.change(message);
         self.counted(answer)
     }
 }

@@ -138,8 +138,7 @@ impl RtspServer {
 
     /// Returns the address clients connect to.
     pub fn uri(&self) -> String {
-        let host = if self.config.address == "0.0.0.0" { "127.0.0.1" } else { &self.config.address };
-        format!("rtsp://{host}:{}{PATH}", self.port)
+        format!("rtsp://{}:{}{PATH}", host(&self.config.address), self.port)
     }
 
     /// Returns the port it listens on.
@@ -300,5 +299,33 @@ fn set_sessions(media: &gst_rtsp_server::RTSPMedia, property: &str, value: impl 
     let sessions = (0..media.n_streams()).filter_map(|index| media.stream(index)?.rtpsession());
     for session in sessions.filter(|session| session.has_property(property)) {
         session.set_property_from_value(property, &value);
+    }
+}
+
+/// Returns how an address is written in a URI; one that stands for every network is reached by loopback.
+fn host(address: &str) -> String {
+    match address {
+        "0.0.0.0" => "127.0.0.1".to_owned(),
+        "::" => "[::1]".to_owned(),
+        address if address.contains(':') => format!("[{address}]"),
+        address => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_names_an_address_that_a_client_on_this_machine_reaches() {
+        for (address, named) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("192.168.1.2", "192.168.1.2"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "[::1]"),
+            ("fd00::2", "[fd00::2]"),
+        ] {
+            assert_eq!(host(address), named);
+        }
     }
 }

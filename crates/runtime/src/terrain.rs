@@ -65,6 +65,23 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Checks the numbers with nothing opened.
+    pub fn check(&self) -> Result<(), TerrainError> {
+        if let Self::Flat { height_m_msl, .. } = *self
+            && !(height_m_msl.is_finite() && height_m_msl.abs() < 12_000.0)
+        {
+            let more = ", and the height within 12 km of the sea";
+            return Err(TerrainError::Number { key: "height_m_msl", value: height_m_msl, more });
+        }
+        let (Self::Flat { sigma_m, .. } | Self::Terrarium { sigma_m, .. }) = *self;
+        if !(sigma_m.is_finite() && sigma_m >= 0.0) {
+            return Err(TerrainError::Number { key: "sigma_m", value: sigma_m, more: ", 0 or more" });
+        }
+        Ok(())
+    }
+}
+
 /// Says why there is no ground.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,24 +130,15 @@ enum Kind {
 impl GroundSource {
     /// Opens what the configuration names.
     pub fn open(config: &Config) -> Result<Self, TerrainError> {
+        config.check()?;
         let (kind, sigma_m) = match config {
-            Config::Flat { height_m_msl, sigma_m } => {
-                let more = ", and the height within 12 km of the sea";
-                let wrong = TerrainError::Number { key: "height_m_msl", value: *height_m_msl, more };
-                if !(height_m_msl.is_finite() && height_m_msl.abs() < 12_000.0) {
-                    return Err(wrong);
-                }
-                (Kind::Flat(Altitude::from_m(*height_m_msl)), *sigma_m)
-            }
+            Config::Flat { height_m_msl, sigma_m } => (Kind::Flat(Altitude::from_m(*height_m_msl)), *sigma_m),
             Config::Terrarium { path, sigma_m } => {
                 let store = Box::new(MbTiles::open(path, None)?);
                 let zoom = store.info().zoom_max;
                 (Kind::Model { store, zoom }, *sigma_m)
             }
         };
-        if !(sigma_m.is_finite() && sigma_m >= 0.0) {
-            return Err(TerrainError::Number { key: "sigma_m", value: sigma_m, more: ", 0 or more" });
-        }
         Ok(Self { kind, sigma_m, laid: None, bad_tiles: 0 })
     }
 

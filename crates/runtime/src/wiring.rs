@@ -161,7 +161,7 @@ impl Machine {
             heat: heat.clone(),
             counts: locate::Counts::of(&metrics),
         };
-        let engine = stages::Engine { package, backend, features, keeper };
+        let engine = stages::Engine { package, backend, features, keeper: keeper.clone() };
         let locate = stages::locate(&config, &clock, engine, ends);
         let latency = metrics.latency("capture_to_publish");
         let fuse = stages::fuse(&config, &clock, prompts_seen.clone(), evidence_taken, tracks.clone(), latency);
@@ -179,6 +179,7 @@ impl Machine {
 
         actix::spawn(frames_seen.clone().note_all_shown(units.subscribe()));
         actix::spawn(about::report_video(view.state.clone(), health.part("video")));
+        actix::spawn(about::report_map(Arc::downgrade(&keeper), health.part("map")));
         let track_board = TrackBoard::default();
         let server = WebServer::start(WebParts {
             config: config.web.clone(),

@@ -51,6 +51,15 @@ fn what_is_wrong_is_named_with_file_and_key() {
         ("[unheard]\n", "unheard"),
         ("[pose]\nkeep_s = nan\n", "pose.keep_s is NaN"),
         ("[pose]\ngap_ms_max = inf\n", "pose.gap_ms_max is inf"),
+        ("[fuse]\npublish_interval_s_max = 1e300\n", "fuse.publish_interval_s_max is 1"),
+        ("[fuse]\npublish_interval_s_max = nan\n", "fuse.publish_interval_s_max is NaN"),
+        ("[follow]\nregion_px = inf\n", "follow.region_px is inf"),
+        ("[follow]\nwork_width_px_max = 8\n", "follow.work_width_px_max is 8"),
+        ("[follow]\nring_bytes_max = 0\n", "follow.ring_bytes_max is 0"),
+        ("[follow]\nring_ms = 2000\n", "follow.ring_ms, which is 2000"),
+        ("[prompts]\nframe_age_ms_max = 0\n", "prompts.frame_age_ms_max is 0"),
+        ("[prompts]\ntargets_max = 0\n", "prompts.targets_max is 0"),
+        ("[publish.zenoh]\nlisten = [\"7447\"]\n", "publish.zenoh"),
     ];
     for (added, named) in cases {
         let path = folder.path().join("case.toml");
@@ -71,6 +80,34 @@ fn a_source_or_a_name_that_cannot_be_one_is_wrong_before_anything_is_opened() {
         std::fs::write(&path, sound.replace(from, to)).unwrap();
         let error = Config::load(&path).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn a_machine_that_could_not_start_is_told_so_before_anything_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("case.toml");
+    let camera = |line: &str| format!("telemetry.mavlink = {{ address = \"udpin:0.0.0.0:1\", camera = {{ {line} }} }}");
+    let cases = [
+        ("telemetry.mavlink.address = \"14550\"".to_owned(), "telemetry.mavlink.address: '14550' is no"),
+        ("telemetry.mavlink.address = \"udpin:0.0.0.0:70000\"".to_owned(), "telemetry.mavlink.address"),
+        (camera("shown_ago_ms = nan"), "telemetry.mavlink.camera.shown_ago_ms is NaN"),
+        (camera("shown_ago_sigma_ms = -1.0"), "telemetry.mavlink.camera.shown_ago_sigma_ms is -1"),
+        (camera("component_id = 99"), "telemetry.mavlink.camera.component_id is 99"),
+        ("terrain = { kind = \"flat\", height_m_msl = nan }".to_owned(), "terrain.height_m_msl is NaN"),
+        ("terrain = { kind = \"terrarium\", path = \"a\", sigma_m = -1.0 }".to_owned(), "terrain.sigma_m is -1"),
+        ("tiles.source = \"http://h/{z}/{x}\"".to_owned(), "tiles.source: the address must contain"),
+        ("tiles.source = \"ftp://h/{z}/{x}/{y}\"".to_owned(), "tiles.source: the address must begin"),
+        ("tiles.source = \"http://h/{z}/{x}/{y}?{key}\"".to_owned(), "tiles.source: {key} needs key_file"),
+        ("tiles = { source = \"a\", timeout_s = 0.0 }".to_owned(), "tiles.timeout_s is 0"),
+        ("tiles = { source = \"a\", ram_mib_max = 0 }".to_owned(), "tiles.ram_mib_max is 0"),
+    ];
+    for (line, named) in cases {
+        let map = if line.starts_with("tiles") { "" } else { "tiles.source = \"map.mbtiles\"\n" };
+        let text = format!("{line}\n{map}ingest.source.udp = 5600\nengine.package = \"package\"\n");
+        std::fs::write(&path, text).unwrap();
+        let error = Config::load(&path).expect_err(&line).to_string();
+        assert!(error.contains(named), "{line} gives {error}");
     }
 }
 

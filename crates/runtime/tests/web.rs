@@ -66,14 +66,24 @@ async fn what_cannot_be_done_is_refused_with_a_word_and_a_sentence() {
         ("GET", "/api/v1/targets/nine", &[], "".into(), 404, "bad_path"),
         ("PUT", "/api/v1/targets", &json, "{}".into(), 405, "wrong_method"),
     ];
-    for (method, path, headers, body, status, code) in cases {
-        let answer = request(&server.address, method, path, headers, &body).await;
-        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{method} {path} {}", answer.text());
+    for (method, path, headers, body, status, code) in &cases {
+        let answer = request(&server.address, method, path, headers, body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (*status, *code), "{method} {path} {}", answer.text());
         assert!(answer.json()["error"]["message"].as_str().unwrap().len() > 10);
+    }
+    let refused = |code: &str| cases.iter().filter(|case| case.5 == code).count() as u64;
+    for code in ["malformed", "content_type", "too_large", "bad_path", "wrong_method", "frame_gone", "unknown_target"] {
+        assert_eq!(server.metrics.errors("web", code).get(), refused(code), "{code}");
     }
     assert!(server.prompt_set.borrow().targets.is_empty());
     let missing = get(&server.address, "/nothing/../here").await;
     assert_eq!((missing.status, missing.code().as_str()), (404, "no_such_path"));
+    for path in ["/healthz", "/api/v1/state", "/tiles/15/17000/11000", "/ws"] {
+        let answer = request(&server.address, "POST", path, &[], "").await;
+        assert_eq!((answer.status, answer.code().as_str()), (405, "wrong_method"), "{path}");
+    }
+    let counted = ["no_such_path", "wrong_method"].map(|code| server.metrics.errors("web", code).get());
+    assert_eq!(counted, [1, 5]);
 }
 
 #[actix_rt::test]
@@ -152,6 +162,24 @@ async fn health_is_503_until_every_part_works_and_names_what_does_not() {
     server.metrics.drops("frames", "superseded").inc();
     let metrics = get(&server.address, "/metrics").await.text();
     assert!(metrics.contains("smgeo_drops_total{cause=\"superseded\",edge=\"frames\"} 1"), "{metrics}");
+}
+
+#[actix_rt::test]
+async fn every_key_of_the_state_stands_in_the_documentation() {
+    let server = Harness::start();
+    server.show(100, true, Bytes::new());
+    server.fly();
+    server.health.part("camera").degraded("no frame for 2 s");
+    let documented = include_str!("../../../docs/api.md");
+    let mut values = vec![get(&server.address, "/api/v1/state").await.json()];
+    while let Some(value) = values.pop() {
+        for (key, _) in value.as_object().into_iter().flatten() {
+            let is_named = [format!("`{key}`"), format!("\"{key}\"")].iter().any(|name| documented.contains(name));
+            assert!(is_named, "docs/api.md does not have {key}");
+        }
+        let inner = value.as_object().into_iter().flat_map(|object| object.values().cloned());
+        values.extend(inner.chain(value.as_array().into_iter().flatten().cloned()));
+    }
 }
 
 #[actix_rt::test]
@@ -270,8 +298,12 @@ async fn a_live_client_that_sends_nonsense_hears_why_and_stays() {
         let answer = socket.hear("answer").await;
         assert_eq!((&answer["ok"], &answer["error"]["code"]), (&json!(false), &json!(code)), "{text}");
     }
+    socket.say_binary(vec![0]).await;
+    assert_eq!(socket.hear("answer").await["error"]["code"], json!("malformed"));
     socket.say_text("x".repeat(65 * 1024)).await;
     assert_eq!(u16::from(socket.closing().await.unwrap().code), 1008, "a message over the limit ends it");
+    let counted = ["malformed", "outside_frame", "unknown_target", "too_large"];
+    assert_eq!(counted.map(|code| server.metrics.errors("web", code).get()), [6, 1, 1, 1]);
 }
 
 #[actix_rt::test]
@@ -312,6 +344,7 @@ async fn video_begins_with_a_key_frame_and_a_client_that_decodes_nothing_is_not_
 
     socket.say_text("nonsense".to_owned()).await;
     assert_eq!(u16::from(socket.closing().await.unwrap().code), 1008);
+    assert_eq!(server.metrics.errors("web", "malformed").get(), 1);
 }
 
 #[actix_rt::test]
@@ -327,6 +360,7 @@ async fn seats_are_limited_and_free_again_when_a_client_leaves() {
     ];
     let refused = request(&server.address, "GET", "/ws", &upgrade, "").await;
     assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
+    assert_eq!(server.metrics.errors("web", "busy").get(), 1);
     drop(seated);
     let seats = &server;
     seats.until_async("the seat is free", async || Socket::try_open(&seats.address, "/ws").await.is_some()).await;

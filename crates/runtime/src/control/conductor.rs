@@ -22,8 +22,6 @@ use super::service::Notify;
 const TICK: Duration = Duration::from_millis(50);
 /// A stage that worked for so long starts its back-off from the shortest wait again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
-/// A stage that skips fewer items in a row than this is at work; noise in the input is not ill health.
-const SKIPS_UNWELL: u32 = 10;
 /// How long stages have to end after they were asked to.
 const STOP_MAX: Duration = Duration::from_secs(2);
 /// The exit code after an escalation: `EX_SOFTWARE` of sysexits.
@@ -203,17 +201,14 @@ impl Charge {
     /// Looks at the post once and does what its condition asks for.
     fn look(&mut self, now: Stamp, stopping: bool) -> Option<Ending> {
         match self.post.condition() {
-            Condition::Building => {}
+            Condition::Building | Condition::Skipping => {}
             Condition::Working => {
                 self.reporter.ok();
                 if now.since(self.started_at) > WELL_AFTER {
                     self.backoff.reset();
                 }
             }
-            Condition::Skipping { items, cause } if items >= SKIPS_UNWELL => {
-                self.reporter.degraded(&format!("loses every item: {cause}"));
-            }
-            Condition::Skipping { .. } => {}
+            Condition::Losing { cause } => self.reporter.degraded(&format!("loses items: {cause}")),
             Condition::Hung { silence } => {
                 let limit_s = self.post.silence_limit().as_secs_f64();
                 let silence_s = silence.as_secs();

@@ -179,11 +179,31 @@ async fn the_watchdog_is_fed_only_while_every_stage_moves() {
 async fn a_skipped_item_is_counted_and_a_stage_that_only_skips_is_built_anew() {
     let locate = StageSpec::new("locate", || stage(|| Err(Fault::skip("the crop is empty"))));
     let bench = Bench::new(vec![locate]);
-    bench.until("skipping", |health| health.parts[0].cause == "loses every item: the crop is empty").await;
+    bench.until("skipping", |health| health.parts[0].cause == "loses items: the crop is empty").await;
     bench.until("given up", |health| health.parts[0].cause.contains("items in a row failed")).await;
     let metrics = bench.metrics.stage("locate");
     assert!(metrics.skipped.get() >= 300);
     assert_eq!(metrics.restarted.get(), 1);
+}
+
+#[actix_rt::test]
+async fn a_stage_that_loses_items_between_idle_steps_is_degraded_until_it_loses_no_more() {
+    let full = Arc::new(AtomicBool::new(true));
+    let disk = full.clone();
+    let sink = StageSpec::new("sink", move || {
+        let (disk, mut steps) = (disk.clone(), 0_u32);
+        stage(move || {
+            steps += 1;
+            let has_item = steps.is_multiple_of(4);
+            if has_item && disk.load(Ordering::SeqCst) { Err(Fault::skip("the disk is full")) } else { Ok(()) }
+        })
+    });
+    let bench = Bench::new(vec![sink]);
+    bench.until("degraded", |health| health.parts[0].cause == "loses items: the disk is full").await;
+    full.store(false, Ordering::SeqCst);
+    bench.clock.advance(Duration::from_secs(11));
+    bench.until("well again", |health| health.level() == Level::Ok).await;
+    assert_eq!(bench.metrics.stage("sink").restarted.get(), 0);
 }
 
 #[actix_rt::test]

@@ -4,14 +4,16 @@
 //! factory on a new thread, so nothing of the failed state survives.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use smgeo_flow::{Fault, Heartbeat, Pulse, SharedClock, Stage, StopToken, Verdict};
+use smgeo_flow::{Fault, Heartbeat, Pulse, SharedClock, Stage, Stamp, StopToken, Verdict};
 
 use super::metrics::StageMetrics;
+use super::seldom::Seldom;
 
 /// A stage that waits for input steps many times a second; three seconds without a step is a stage that is stuck.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
@@ -19,6 +21,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const BUILD_MAX: Duration = Duration::from_secs(120);
 /// So many lost items in a row are a fault of the stage, not of the items.
 const SKIPS_IN_A_ROW_MAX: u32 = 300;
+/// A stage that lost so many items lately is unwell; fewer are noise in the input.
+const LOST_UNWELL: usize = 10;
+/// How long ago lately is. Steps without work in between do not make a lost item less lost.
+const LATELY: Duration = Duration::from_secs(10);
 
 /// Makes a stage; called on the stage's own thread, at the start and after each failure.
 pub type StageFactory = Box<dyn FnMut() -> Result<Box<dyn Stage>, Fault> + Send>;
@@ -66,12 +72,22 @@ pub(super) struct Post {
 /// Is what the stage's thread and the conductor both hold.
 struct Shared {
     factory: Mutex<StageFactory>,
+    clock: SharedClock,
     heartbeat: Heartbeat,
     metrics: StageMetrics,
     stop: StopToken,
     built: AtomicBool,
     skips_in_a_row: AtomicU32,
-    last_skip: Mutex<String>,
+    lost: Mutex<Lost>,
+}
+
+/// Is what is known of the items that were skipped last.
+#[derive(Default)]
+struct Lost {
+    // When, the newest last; never more than make a stage unwell.
+    at: VecDeque<Stamp>,
+    cause: String,
+    told: Seldom,
 }
 
 /// Says what a stage's thread is doing.
@@ -79,8 +95,15 @@ struct Shared {
 pub(super) enum Condition {
     Building,
     Working,
-    Skipping { items: u32, cause: String },
-    Hung { silence: Duration },
+    /// The last step lost its item; that alone says nothing yet.
+    Skipping,
+    /// Many items were lost lately.
+    Losing {
+        cause: String,
+    },
+    Hung {
+        silence: Duration,
+    },
     Ended,
 }
 
@@ -95,16 +118,17 @@ pub(super) enum End {
 impl Post {
     /// Prepares the post; no thread runs yet.
     pub(super) fn new(spec: StageSpec, metrics: StageMetrics, clock: SharedClock, stop: StopToken) -> Self {
-        let heartbeat = Heartbeat::new(clock);
+        let heartbeat = Heartbeat::new(clock.clone());
         let pulse = heartbeat.pulse();
         let shared = Shared {
             factory: Mutex::new(spec.factory),
+            clock,
             heartbeat,
             metrics,
             stop,
             built: AtomicBool::new(false),
             skips_in_a_row: AtomicU32::new(0),
-            last_skip: Mutex::new(String::new()),
+            lost: Mutex::default(),
         };
         let (silence_max, build_max) = (spec.silence_max, spec.build_max);
         Self { name: spec.name, shared: Arc::new(shared), pulse, silence_max, build_max, thread: None }
@@ -114,6 +138,7 @@ impl Post {
     pub(super) fn start(&mut self) -> std::io::Result<()> {
         self.shared.built.store(false, Ordering::SeqCst);
         self.shared.skips_in_a_row.store(0, Ordering::SeqCst);
+        lock(&self.shared.lost).at.clear();
         self.shared.heartbeat.beat();
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new().name(self.name.to_owned()).spawn(move || shared.run())?;
@@ -132,11 +157,13 @@ impl Post {
         if silence > if built { self.silence_max } else { self.build_max } {
             return Condition::Hung { silence };
         }
-        let items = self.shared.skips_in_a_row.load(Ordering::SeqCst);
-        match (built, items) {
-            (false, _) => Condition::Building,
-            (true, 0) => Condition::Working,
-            (true, _) => Condition::Skipping { items, cause: lock(&self.shared.last_skip).clone() },
+        if !built {
+            return Condition::Building;
+        }
+        match lock(&self.shared.lost).unwell(self.shared.clock.now()) {
+            Some(cause) => Condition::Losing { cause },
+            None if self.shared.skips_in_a_row.load(Ordering::SeqCst) > 0 => Condition::Skipping,
+            None => Condition::Working,
         }
     }
 
@@ -189,8 +216,11 @@ impl Shared {
             return Err(fault);
         }
         self.metrics.skipped.inc();
-        tracing::debug!(stage = stage.name(), %fault, "item skipped");
-        *lock(&self.last_skip) = fault.to_string();
+        let told = lock(&self.lost).note(self.clock.now(), &fault);
+        match told {
+            Some(untold) => tracing::warn!(stage = stage.name(), %fault, untold, "item skipped"),
+            None => tracing::debug!(stage = stage.name(), %fault, "item skipped"),
+        }
         if self.skips_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= SKIPS_IN_A_ROW_MAX {
             return Err(Fault::restart(format!("{SKIPS_IN_A_ROW_MAX} items in a row failed, the last: {fault}")));
         }
@@ -198,7 +228,25 @@ impl Shared {
     }
 }
 
-/// Locks, also after a panic: a factory and a sentence have no half-made state that matters.
+impl Lost {
+    /// Notes one lost item; returns what [`Seldom::note`] says of it.
+    fn note(&mut self, now: Stamp, fault: &Fault) -> Option<u64> {
+        if self.at.len() == LOST_UNWELL {
+            self.at.pop_front();
+        }
+        self.at.push_back(now);
+        self.cause = fault.to_string();
+        self.told.note(now)
+    }
+
+    /// Returns why the last item was lost, if so many were lost lately that the stage is unwell.
+    fn unwell(&self, now: Stamp) -> Option<String> {
+        let first = self.at.front().filter(|_| self.at.len() == LOST_UNWELL)?;
+        (now.since(*first) < LATELY).then(|| self.cause.clone())
+    }
+}
+
+/// Locks, also after a panic: a factory and a list of losses have no half-made state that matters.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,8 @@ use smgeo_geo::{self as geo, Pixel};
 use smgeo_messages::{Frame, FrameId};
 use smgeo_vision::{Level, brightness_of_rgb, brightness_of_rgbx, halved};
 
+use super::WORK_WIDTH_PX_MIN;
+
 /// Levels, each half the size of the one before.
 pub const LEVELS: usize = 4;
 /// The coarsest level has to hold more than one window.
@@ -71,7 +73,7 @@ pub struct PyramidBuilder {
 impl PyramidBuilder {
     /// Makes a builder of pyramids whose finest level is at most this wide.
     pub fn new(work_width_px_max: u32) -> Self {
-        Self { work_width_px_max: work_width_px_max.max(64) }
+        Self { work_width_px_max: work_width_px_max.max(WORK_WIDTH_PX_MIN) }
     }
 
     /// Builds the pyramid of a frame from the halvings that were made of it, or nothing if the frame has too few pixels or bytes.

@@ -1,8 +1,13 @@
 //! How evidence becomes a track.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ranges;
+
+/// Whoever hears nothing of a target for two seconds takes it as dropped.
+const PUBLISH_INTERVAL_S: RangeInclusive<f64> = 0.01..=1.0;
 
 /// Sets how evidence becomes a track.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,8 +72,8 @@ impl Config {
             ("fuse.locked_age_s_max", self.locked_age_s_max),
             ("fuse.coasting_s", self.coasting_s),
             ("fuse.correlation_s", self.correlation_s),
-            ("fuse.publish_interval_s_max", self.publish_interval_s_max),
         ])?;
+        ranges::within(PUBLISH_INTERVAL_S, &[("fuse.publish_interval_s_max", self.publish_interval_s_max)])?;
         ranges::not_negative(&[
             ("fuse.creep_m2_s", self.creep_m2_s),
             ("fuse.drift_mps", self.drift_mps),

@@ -38,6 +38,10 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The counters of what was lost at the source. What newer frames replaced is counted by the slot of frames too, and a lost
+    /// source is no frame.
+    pub const DROPS: [&str; 4] = ["units_overload", "frames_corrupt", "frames_refused", "frames_unmatched"];
+
     /// Adds one.
     pub fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);

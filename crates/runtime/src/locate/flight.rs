@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use nalgebra::{Vector2, Vector3};
 use smgeo_engine::{EncoderImage, EngineConfig, FeatureCache};
-use smgeo_flow::{Clock, HandClock, Stage, latest};
+use smgeo_flow::{Clock, HandClock, Stage, Verdict, latest};
 use smgeo_geo::{Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, RaySpread, TileId};
 use smgeo_messages::{Evidence, FrameId, Query, QueryBatch, RayFix, TargetId};
 use tokio::sync::{broadcast, watch};
@@ -24,6 +24,7 @@ const FRAME: Duration = Duration::from_millis(200);
 /// Half the edges of the picture on the ground, metres: 720p at a height of 120 m, looking steeply down.
 const REACH_M: [f64; 2] = [110.0, 70.0];
 const RAY_SIGMA_M: f64 = 10.0;
+const EVIDENCE_MAX: usize = 16;
 
 /// Makes a picture for any tile.
 struct Ground(TilesInfo);
@@ -78,7 +79,7 @@ impl Flight {
         let engine = EngineConfig { backend: smgeo_engine::BackendName::Rten, ..EngineConfig::of(folder) };
         let (ahead, ahead_seen) = watch::channel::<Arc<[TileId]>>(Arc::new([]));
         let (queries, queries_take) = latest::channel();
-        let (evidence, answers) = bounded(16);
+        let (evidence, answers) = bounded(EVIDENCE_MAX);
         let counts = Counts::of(&Metrics::new());
         let ends = Ends {
             queries: queries_take,
@@ -206,4 +207,16 @@ fn where_queries_never_stop_the_tiles_ahead_still_come() {
     }
     assert_eq!(flight.counts.waited.get(), 0);
     assert!(flight.counts.tiles_ahead.get() > before);
+}
+
+#[test]
+fn evidence_that_finds_no_room_is_counted_each_and_one_fault_says_so() {
+    let mut flight = Flight::new();
+    let unseen: Vec<_> = (0..EVIDENCE_MAX as u32 + 3).map(|target| (TargetId(target), "out of sight")).collect();
+    let (captured, frame, queries) = (flight.clock.now(), FrameId(1), Vec::new());
+    flight.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None, no_pose: None });
+    let fault = flight.locate.step().unwrap_err();
+    assert_eq!(fault.verdict, Verdict::Skip, "{fault}");
+    assert_eq!((flight.answers.try_iter().count(), flight.counts.evidence_lost.get()), (EVIDENCE_MAX, 3));
+    flight.locate.step().unwrap();
 }

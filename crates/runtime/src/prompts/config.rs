@@ -23,6 +23,21 @@ impl Default for PromptsConfig {
 }
 
 impl PromptsConfig {
+    /// Checks the numbers; `ring_ms` is how long following keeps frames. The sentence says which to change.
+    pub fn check(&self, ring_ms: u64) -> Result<(), String> {
+        if self.targets_max == 0 {
+            return Err("prompts.targets_max is 0, so nothing could be followed; give at least 1".to_owned());
+        }
+        let age_ms = self.frame_age_ms_max;
+        if age_ms == 0 || age_ms > ring_ms {
+            return Err(format!(
+                "prompts.frame_age_ms_max is {age_ms}; it must be from 1 to follow.ring_ms, which is {ring_ms}: \
+                 a click on a frame that is not kept cannot be followed"
+            ));
+        }
+        Ok(())
+    }
+
     /// Returns the age at which a frame can no longer be clicked.
     pub fn frame_age_max(&self) -> Duration {
         Duration::from_millis(self.frame_age_ms_max)

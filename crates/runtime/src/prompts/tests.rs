@@ -114,12 +114,29 @@ async fn moving_a_target_makes_a_new_revision_and_renaming_does_not() {
     let bench = Bench::with_video();
     let target = bench.click(FRAME, 20.0, 20.0).await.unwrap().target;
     bench.show(FrameId(130));
-    let relocate = Move { target, frame: FrameId(130), click: Pixel::new(30.0, 40.0) };
-    let moved = bench.prompts.send(relocate).await.unwrap().unwrap();
+    let (click, renamed) = (Some((FrameId(130), Pixel::new(30.0, 40.0))), Some(Some("tank".to_owned())));
+    let moved = bench.prompts.send(Change { target, click, label: None }).await.unwrap().unwrap();
     assert_eq!((moved.revision, moved.frame, moved.click.x), (2, FrameId(130), 30.0));
-    let renamed = bench.prompts.send(Rename { target, label: Some("tank".into()) }).await.unwrap().unwrap();
+    let renamed = bench.prompts.send(Change { target, click: None, label: renamed }).await.unwrap().unwrap();
     assert_eq!((renamed.revision, renamed.label.as_deref()), (2, Some("tank")));
     assert_eq!(bench.prompts.send(List).await.unwrap().targets[0].label.as_deref(), Some("tank"));
+}
+
+#[actix_rt::test]
+async fn a_change_of_place_and_name_is_made_whole_or_not_at_all() {
+    let bench = Bench::with_video();
+    let target = bench.click(FRAME, 20.0, 20.0).await.unwrap().target;
+    let name = |name: &str| Some(Some(name.to_owned()));
+    for (x, label, code) in [(30.0, name("two\nlines"), "bad_label"), (-1.0, name("tank"), "outside_frame")] {
+        let change = Change { target, click: Some((FRAME, Pixel::new(x, 40.0))), label };
+        assert_eq!(bench.prompts.send(change).await.unwrap().unwrap_err().code(), code);
+        let kept = bench.set.borrow().targets[0].clone();
+        assert_eq!((kept.revision, kept.click.x, kept.label), (1, 20.0, None), "{code}");
+    }
+    let change = Change { target, click: Some((FRAME, Pixel::new(30.0, 40.0))), label: name("tank") };
+    let changed = bench.prompts.send(change).await.unwrap().unwrap();
+    assert_eq!((changed.revision, changed.click.x, changed.label.as_deref()), (2, 30.0, Some("tank")));
+    assert_eq!(bench.set.borrow().revision, 2, "both in one step");
 }
 
 #[actix_rt::test]
@@ -128,8 +145,8 @@ async fn what_is_not_followed_can_be_neither_moved_nor_renamed_nor_deleted() {
     bench.click(FRAME, 20.0, 20.0).await.unwrap();
     let target = TargetId(9);
     let answers = [
-        bench.prompts.send(Move { target, frame: FRAME, click: Pixel::new(1.0, 1.0) }).await.unwrap(),
-        bench.prompts.send(Rename { target, label: None }).await.unwrap(),
+        bench.prompts.send(Change { target, click: Some((FRAME, Pixel::new(1.0, 1.0))), label: None }).await.unwrap(),
+        bench.prompts.send(Change { target, click: None, label: Some(None) }).await.unwrap(),
         bench.prompts.send(Delete { target }).await.unwrap(),
     ];
     for answer in answers {

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use mavlink::dialects::ardupilotmega::{MavAutopilot, MavMessage};
-use serde::Deserialize;
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
 use smgeo_messages::{TargetId, Track, TrackState};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
 use super::camera_commands::{Order, id};
+use super::camera_config::COMPONENTS;
 use super::camera_messages::{self, OwnState};
-use super::{Answer, CameraCommand, PromptPort};
+use super::{Answer, CameraCommand, CameraConfig, PromptPort};
 use crate::prompts::ShownAgo;
 use crate::telemetry::{Link, Received};
 
@@ -34,45 +34,9 @@ const TEXT_EVERY: Duration = Duration::from_secs(5);
 const REPEAT: Duration = Duration::from_secs(3);
 /// A track that did not come for so long is gone.
 const TRACK_AGE_MAX: Duration = Duration::from_secs(2);
-/// Ids of cameras in the dialect: MAV_COMP_ID_CAMERA to MAV_COMP_ID_CAMERA6.
-const COMPONENTS: std::ops::RangeInclusive<u8> = 100..=105;
 /// Tracking messages go out at 1 to 30 a second.
 const INTERVAL_US: [f64; 2] = [33_333.0, 1_000_000.0];
 const INTERVAL_US_DEFAULT: f64 = 200_000.0;
-
-/// Says how the camera component behaves.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CameraConfig {
-    /// The vehicle's system id; where absent, that of the first autopilot heard on the link.
-    pub system_id: Option<u8>,
-    /// The first component id to try, 100 to 105.
-    pub component_id: u8,
-    /// How long after its capture a picture is seen by the ground station's operator, milliseconds.
-    pub shown_ago_ms: f64,
-    /// One standard deviation of that, milliseconds: while the picture moves, the click is as uncertain as the object has moved.
-    pub shown_ago_sigma_ms: f64,
-    /// The video's RTSP address as ground stations reach it.
-    pub video_uri: Option<String>,
-    /// The gimbal's component id, where there is one.
-    pub gimbal_device_id: u8,
-    /// Whether positions also go out as text, for ground stations that show them no other way.
-    pub status_text: bool,
-}
-
-impl Default for CameraConfig {
-    fn default() -> Self {
-        Self {
-            system_id: None,
-            component_id: *COMPONENTS.start(),
-            shown_ago_ms: 250.0,
-            shown_ago_sigma_ms: 50.0,
-            video_uri: None,
-            gimbal_device_id: 0,
-            status_text: true,
-        }
-    }
-}
 
 /// Counts what the component did.
 #[derive(Debug, Default)]
@@ -148,7 +112,7 @@ impl CameraComponent {
     ) -> Self {
         Self {
             system: config.system_id,
-            component: config.component_id.clamp(*COMPONENTS.start(), *COMPONENTS.end()),
+            component: config.component_id,
             started: clock.now(),
             link,
             commands,
@@ -242,14 +206,7 @@ impl CameraComponent {
     fn done(&mut self, command: CameraCommand, _from: Option<SocketAddr>) -> Answer {
         match command {
             CameraCommand::Nothing | CameraCommand::Request { .. } => Answer::Accepted,
-            CameraCommand::Interval { message, interval_us } => {
-                match message {
-                    id::CAMERA_TRACKING_IMAGE_STATUS => self.image.set(interval_us),
-                    id::CAMERA_TRACKING_GEO_STATUS => self.geo.set(interval_us),
-                    _ => {}
-                }
-                Answer::Accepted
-            }
+            CameraCommand::Interval { message, interval_us } => self.repeat(message, interval_us),
             CameraCommand::TrackPoint { fraction } => self.follow(fraction),
             // The network takes a point: the middle of the box.
             CameraCommand::TrackBox { fractions: [left, top, right, bottom] } => {
@@ -262,9 +219,20 @@ impl CameraComponent {
         }
     }
 
+    fn repeat(&mut self, message: u32, interval_us: f64) -> Answer {
+        match message {
+            id::CAMERA_TRACKING_IMAGE_STATUS => self.image.set(interval_us),
+            id::CAMERA_TRACKING_GEO_STATUS => self.geo.set(interval_us),
+            // The others are never repeated, which is also their default.
+            _ if interval_us > 0.0 => return Answer::Unsupported,
+            _ => {}
+        }
+        Answer::Accepted
+    }
+
     /// A ground station follows one target: the new one takes the place of the old.
     fn follow(&mut self, fraction: [f64; 2]) -> Answer {
-        let duration = |ms: f64| Duration::from_secs_f64((ms * 1e-3).clamp(0.0, 10.0));
+        let duration = |ms: f64| Duration::from_secs_f64(ms * 1e-3);
         let CameraConfig { shown_ago_ms, shown_ago_sigma_ms, .. } = self.config;
         let shown_ago = ShownAgo { mean: duration(shown_ago_ms), sigma: duration(shown_ago_sigma_ms) };
         match self.prompts.follow(fraction, shown_ago) {

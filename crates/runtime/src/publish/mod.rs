@@ -6,6 +6,7 @@
 
 mod camera_commands;
 mod camera_component;
+mod camera_config;
 mod camera_messages;
 mod error;
 mod ndjson;
@@ -16,7 +17,8 @@ mod zenoh;
 pub(crate) use self::zenoh::key_prefix;
 pub use self::zenoh::{ZenohConfig, ZenohSink};
 pub use camera_commands::{Answer, CameraCommand};
-pub use camera_component::{CameraComponent, CameraConfig, CameraCounts};
+pub use camera_component::{CameraComponent, CameraCounts};
+pub use camera_config::CameraConfig;
 pub use error::PublishError;
 pub use ndjson::{NdjsonConfig, NdjsonSink};
 pub use prompt_port::{ActorPromptPort, PromptPort};

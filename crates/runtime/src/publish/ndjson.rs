@@ -29,14 +29,15 @@ pub struct NdjsonSink {
     config: NdjsonConfig,
     clock: SharedClock,
     file: Option<File>,
-    retry_at: Option<Stamp>,
+    // After a failure: when the file is tried again, and what was wrong with it.
+    retry: Option<(Stamp, String)>,
     line: Vec<u8>,
 }
 
 impl NdjsonSink {
     /// Opens the file, so that a wrong path shows at the start.
     pub fn new(config: NdjsonConfig, clock: SharedClock) -> Result<Self, PublishError> {
-        let mut sink = Self { config, clock, file: None, retry_at: None, line: Vec::new() };
+        let mut sink = Self { config, clock, file: None, retry: None, line: Vec::new() };
         sink.file = Some(sink.opened().map_err(|source| sink.failed(source))?);
         Ok(sink)
     }
@@ -75,17 +76,16 @@ impl Sink for NdjsonSink {
 
     fn publish(&mut self, track: &Numbered) -> Result<(), PublishError> {
         let now = self.clock.now();
-        if self.retry_at.is_some_and(|at| now < at) {
-            let source = std::io::Error::other("it failed a moment ago and is tried again soon");
-            return Err(self.failed(source));
+        if let Some((_, cause)) = self.retry.as_ref().filter(|(at, _)| now < *at) {
+            return Err(self.failed(std::io::Error::other(cause.clone())));
         }
         match self.write(&track.json) {
             Ok(()) => {
-                self.retry_at = None;
+                self.retry = None;
                 Ok(())
             }
             Err(source) => {
-                self.retry_at = Some(now.plus(RETRY));
+                self.retry = Some((now.plus(RETRY), source.to_string()));
                 Err(self.failed(source))
             }
         }

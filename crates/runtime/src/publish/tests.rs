@@ -147,7 +147,7 @@ fn a_full_disk_costs_counted_records_and_writing_goes_on_when_there_is_room() {
     };
     let error = publish(1).unwrap_err();
     assert!(error.contains("No space left") && error.contains("tracks.ndjson"), "{error}");
-    assert!(publish(2).is_err(), "left alone for a moment");
+    assert_eq!(publish(2).unwrap_err(), error, "left alone for a moment, for the same reason");
     std::fs::remove_file(&file).unwrap();
     clock.advance(Duration::from_secs(2));
     publish(3).unwrap();

@@ -62,6 +62,19 @@ impl Default for ZenohConfig {
     }
 }
 
+impl ZenohConfig {
+    /// Checks the endpoints with nothing opened.
+    pub fn check(&self) -> Result<(), PublishError> {
+        let own = Self { config_file: None, ..self.clone() };
+        bus_config(&own).map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &::zenoh::Error) -> PublishError {
+        let endpoints = [self.listen.join(" "), self.connect.join(" ")].join(" ").trim().to_owned();
+        PublishError::Bus { endpoints, reason: error.to_string() }
+    }
+}
+
 /// Publishes tracks on the bus and answers late joiners.
 pub struct ZenohSink {
     session: Session,
@@ -80,9 +93,7 @@ impl ZenohSink {
     /// Joins the bus. `drone` becomes a part of the keys.
     pub fn open(config: &ZenohConfig, drone: &str, clock: SharedClock) -> Result<Self, PublishError> {
         let prefix = key_prefix(drone)?;
-        let endpoints = [config.listen.join(" "), config.connect.join(" ")].join(" ").trim().to_owned();
-        let failed =
-            |error: ::zenoh::Error| PublishError::Bus { endpoints: endpoints.clone(), reason: error.to_string() };
+        let failed = |error: ::zenoh::Error| config.failed(&error);
         let session = ::zenoh::open(bus_config(config).map_err(failed)?).wait().map_err(failed)?;
         let newest = Newest::default();
         let (answering, now) = (newest.clone(), clock.clone());

@@ -20,7 +20,7 @@ use mavlink::{
 use serde::Deserialize;
 use smgeo_flow::{SharedClock, Stamp};
 
-use super::TelemetryError;
+use super::{LinkAddress, TelemetryError};
 
 /// How long a read waits, so that a stage can end.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
@@ -142,28 +142,24 @@ impl Link {
         signing: Option<&Signing>,
         clock: SharedClock,
     ) -> Result<Arc<Self>, TelemetryError> {
-        let unknown = || TelemetryError::Address { address: address.to_owned() };
         let failed = |source| TelemetryError::Open { address: address.to_owned(), source };
-        let (kind, place) = address.split_once(':').ok_or_else(unknown)?;
         let udp = |bind: &str, fixed| -> Result<Port, TelemetryError> {
             let socket = UdpSocket::bind(bind).map_err(failed)?;
             socket.set_read_timeout(Some(READ_TIMEOUT)).map_err(failed)?;
             Ok(Port::Udp { socket, peers: Mutex::default(), fixed, only })
         };
         let signing = signing.map(read_signing).transpose()?;
-        let port = match kind {
-            "udpin" => udp(place, None)?,
-            "udpout" => {
+        let port = match LinkAddress::read(address)? {
+            LinkAddress::UdpIn(place) => udp(place, None)?,
+            LinkAddress::UdpOut(place) => {
+                let unknown = || TelemetryError::Address { address: address.to_owned() };
                 let to = place.to_socket_addrs().map_err(failed)?.next().ok_or_else(unknown)?;
                 udp(if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" }, Some(to))?
             }
-            "serial" => {
-                let (device, baud) = place.rsplit_once(':').ok_or_else(unknown)?;
-                let baud = baud.parse().map_err(|_| unknown())?;
+            LinkAddress::Serial { device, baud } => {
                 let config = SerialConfig::new(device.to_owned(), baud).timeout(READ_TIMEOUT);
                 Port::Serial(SerialLine::open(config, signing.clone()).map_err(failed)?)
             }
-            _ => return Err(unknown()),
         };
         let signing = signing.map(SigningData::from_config);
         let sequence = AtomicU8::new(0);

@@ -5,6 +5,7 @@
 //! is no number, jumps, stands still or runs backwards is refused and counted by cause, and a pose that rests on a
 //! doubtful position says so.
 
+mod address;
 mod boot_clock;
 mod buffer;
 mod error;
@@ -16,12 +17,13 @@ mod pose_config;
 mod position_gate;
 mod row;
 
+pub use address::LinkAddress;
 pub use boot_clock::{BootClock, BootClockJump, Mapped};
 pub use buffer::{FieldOfView, NoPose, PoseAt, PoseBuffer, Rejected, RejectedCounts};
 pub use error::TelemetryError;
 pub use link::{Link, LinkCounts, LinkReader, Received, Signing};
 pub use log::{LogReader, LogWriter};
-pub use log_player::LogPlayer;
+pub use log_player::{LogCounts, LogPlayer};
 pub use mavlink::{MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
 pub use pose_config::{Mount, PoseConfig};
 pub use position_gate::{PositionGate, Suspicion};

@@ -1,8 +1,13 @@
 //! How poses are made of telemetry.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 
 use crate::ranges;
+
+/// How much telemetry may be kept, seconds.
+const KEEP_S: RangeInclusive<f64> = 1.0..=600.0;
 
 /// Says how poses are made.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,8 +42,8 @@ pub struct PoseConfig {
 impl PoseConfig {
     /// Checks the numbers and returns a sentence that says which to change.
     pub fn check(&self) -> Result<(), String> {
+        ranges::within(KEEP_S, &[("pose.keep_s", self.keep_s)])?;
         ranges::positive(&[
-            ("pose.keep_s", self.keep_s),
             ("pose.field_of_view_age_s_max", self.field_of_view_age_s_max),
             ("pose.speed_mps_max", self.speed_mps_max),
             ("pose.yaw_sigma_deg", self.yaw_sigma_deg),

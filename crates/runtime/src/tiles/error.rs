@@ -128,6 +128,22 @@ pub enum TileError {
 }
 
 impl TileError {
+    /// Every word that [`Self::cause`] may give.
+    pub const CAUSES: [&str; 12] = [
+        "missing",
+        "corrupt",
+        "size",
+        "heights",
+        "format",
+        "too_large",
+        "altered",
+        "not_a_store",
+        "io",
+        "refused",
+        "unreachable",
+        "left_alone",
+    ];
+
     /// Names the cause in one word, for the label of a counter.
     pub fn cause(&self) -> &'static str {
         match self {

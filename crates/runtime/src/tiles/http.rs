@@ -4,6 +4,7 @@
 //! with a picture that decodes is taken and cached; a 404 is an answer (`Missing`), everything else is a failure, tried
 //! again a few times with growing waits and then left to the circuit breaker. Meanwhile the cache goes on serving.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +20,16 @@ use smgeo_geo::TileId;
 use tokio::runtime::Runtime;
 
 use super::{Breaker, DiskCache, EncodedTile, TileError, TileSource, TilesInfo, decode};
+use crate::control::Seldom;
+use crate::ranges;
 
 /// The most bytes of an answer.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 const TRIES: u32 = 3;
 const WAIT_FIRST: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A try may take so long.
+pub(super) const TIMEOUT_S: RangeInclusive<f64> = 0.1..=60.0;
 
 /// Says which server to ask, and how.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,6 +93,7 @@ pub struct HttpTiles {
     cache: Option<DiskCache>,
     breaker: Mutex<Breaker>,
     cache_errors: AtomicU64,
+    cache_told: Mutex<Seldom>,
     clock: SharedClock,
     runtime: Option<Runtime>,
 }
@@ -98,9 +104,7 @@ impl HttpTiles {
         let name: Arc<str> = config.url.as_str().into();
         let refused = |reason: &str| TileError::NotAStore { store: name.clone(), reason: reason.to_owned() };
         let template = checked_template(&config, &refused)?;
-        if !(0.1..=60.0).contains(&config.timeout_s) {
-            return Err(refused("timeout_s must lie between 0.1 and 60"));
-        }
+        ranges::within(TIMEOUT_S, &[("timeout_s", config.timeout_s)]).map_err(|why| refused(&why))?;
         // Another part of the program may have chosen the provider already: then that one serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
@@ -128,12 +132,8 @@ impl HttpTiles {
         };
         let breaker = Mutex::new(Breaker::default());
         let cache_errors = AtomicU64::new(0);
-        Ok(Self { info, template, client, cache, breaker, cache_errors, clock, runtime: Some(runtime) })
-    }
-
-    /// Counts the times the disk cache could not be read or written; tiles flow on without it.
-    pub fn cache_errors(&self) -> u64 {
-        self.cache_errors.load(Ordering::Relaxed)
+        let (cache_told, runtime) = (Mutex::default(), Some(runtime));
+        Ok(Self { info, template, client, cache, breaker, cache_errors, cache_told, clock, runtime })
     }
 
     /// Counts the failures of the server in a row.
@@ -146,15 +146,23 @@ impl HttpTiles {
     }
 
     fn cached(&self, tile: TileId) -> Option<EncodedTile> {
-        self.cache.as_ref()?.get(tile).unwrap_or_else(|_| {
-            self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        self.cache.as_ref()?.get(tile).unwrap_or_else(|error| {
+            self.cache_failed(&error);
             None
         })
     }
 
     fn keep(&self, tile: TileId, encoded: &EncodedTile) {
-        if self.cache.as_ref().is_some_and(|cache| cache.put(tile, encoded).is_err()) {
-            self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.put(tile, encoded)) {
+            self.cache_failed(&error);
+        }
+    }
+
+    fn cache_failed(&self, error: &TileError) {
+        self.cache_errors.fetch_add(1, Ordering::Relaxed);
+        let told = self.cache_told.lock().unwrap_or_else(PoisonError::into_inner).note(self.clock.now());
+        if let Some(untold) = told {
+            tracing::warn!(%error, untold, "tile cache not used");
         }
     }
 
@@ -205,6 +213,10 @@ impl TileSource for HttpTiles {
         let encoded = self.fetched(tile)?;
         self.keep(tile, &encoded);
         Ok(encoded)
+    }
+
+    fn cache_errors(&self) -> u64 {
+        self.cache_errors.load(Ordering::Relaxed)
     }
 }
 
@@ -284,19 +296,24 @@ fn is_worth_another_try(error: &TileError) -> bool {
     }
 }
 
-fn checked_template(config: &HttpConfig, refused: &dyn Fn(&str) -> TileError) -> Result<String, TileError> {
-    let url = &config.url;
+/// Checks an address with nothing opened.
+pub(super) fn check_address(url: &str, has_key: bool) -> Result<(), &'static str> {
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(refused("the address must begin with https:// or http://"));
+        return Err("the address must begin with https:// or http://");
     }
     let has_place =
         ["{z}", "{x}"].iter().all(|part| url.contains(part)) && (url.contains("{y}") || url.contains("{-y}"));
     if !has_place {
-        return Err(refused("the address must contain {z}, {x} and {y} (or {-y} where rows count from the south)"));
+        return Err("the address must contain {z}, {x} and {y} (or {-y} where rows count from the south)");
     }
-    let Some(file) = &config.key_file else {
-        return if url.contains("{key}") { Err(refused("{key} needs key_file")) } else { Ok(url.clone()) };
-    };
+    if url.contains("{key}") && !has_key { Err("{key} needs key_file") } else { Ok(()) }
+}
+
+/// Returns the address with its key.
+fn checked_template(config: &HttpConfig, refused: &dyn Fn(&str) -> TileError) -> Result<String, TileError> {
+    let url = &config.url;
+    check_address(url, config.key_file.is_some()).map_err(refused)?;
+    let Some(file) = &config.key_file else { return Ok(url.clone()) };
     let text = std::fs::read_to_string(file)
         .map_err(|error| refused(&format!("key_file {} cannot be read: {error}", file.display())))?;
     Ok(url.replace("{key}", text.lines().next().unwrap_or_default().trim()))

@@ -3,7 +3,7 @@
 //! The frame path says which tiles it wants, nearest first, and never waits: it finds them in RAM, or not yet. The wish
 //! is a state and not a queue: a new one replaces the old, so that nothing is loaded for a place the drone has left.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +19,8 @@ const RETRY: Duration = Duration::from_secs(5);
 const RETRY_MISSING: Duration = Duration::from_secs(60);
 /// How long an idle loader waits before it looks whether it shall end.
 const IDLE: Duration = Duration::from_millis(200);
+/// The log names so many tiles that cannot be read, each once; the metrics count all.
+const TOLD_MAX: usize = 256;
 
 /// Says how far a tile is.
 #[derive(Clone)]
@@ -51,6 +53,9 @@ struct Wish {
     waiting: VecDeque<TileId>,
     wanted: HashSet<TileId>,
     failed: HashMap<TileId, (TileError, Stamp)>,
+    // Those wanted tiles among them that the map should have, until they are read: trying again does not mend them.
+    faults: BTreeMap<TileId, String>,
+    told: HashSet<TileId>,
     stopped: bool,
 }
 
@@ -74,6 +79,7 @@ impl TileKeeper {
         wish.wanted = nearest_first.iter().copied().collect();
         let wanted = std::mem::take(&mut wish.wanted);
         wish.failed.retain(|tile, (error, at)| wanted.contains(tile) && now.since(*at) < retry_after(error));
+        wish.faults.retain(|tile, _| wanted.contains(tile));
         wish.waiting = nearest_first
             .iter()
             .copied()
@@ -94,6 +100,16 @@ impl TileKeeper {
             Some((error, _)) => TileState::Failed(error.clone()),
             None if wish.wanted.contains(&tile) => TileState::Loading,
             None => TileState::Unwanted,
+        }
+    }
+
+    /// Says what is wrong with the map where it is wanted; nothing when all is well. A tile that it does not have is no fault.
+    pub fn trouble(&self) -> Option<String> {
+        let wish = self.shared.wish();
+        let (_, cause) = wish.faults.first_key_value()?;
+        match wish.faults.len() {
+            1 => Some(cause.clone()),
+            count => Some(format!("{count} tiles cannot be read, the first: {cause}")),
         }
     }
 
@@ -120,12 +136,11 @@ impl Shared {
     fn load(&self) {
         while let Some(next) = self.next() {
             let Some(tile) = next else { continue };
-            let result = self.tiles.tile(tile);
-            let mut wish = self.wish();
-            match result {
-                Ok(_) => wish.failed.remove(&tile),
-                Err(error) => wish.failed.insert(tile, (error, self.clock.now())),
-            };
+            let error = self.tiles.tile(tile).err();
+            let is_told = self.wish().note(tile, error.as_ref(), self.clock.now());
+            if let Some(error) = error.filter(|_| is_told) {
+                tracing::warn!(%tile, %error, "tile not read");
+            }
         }
     }
 
@@ -136,6 +151,28 @@ impl Shared {
             wish = self.changed.wait_timeout(wish, IDLE).unwrap_or_else(PoisonError::into_inner).0;
         }
         (!wish.stopped).then(|| wish.waiting.pop_front())
+    }
+}
+
+impl Wish {
+    /// Notes what became of a tile, and says whether the log shall tell it.
+    fn note(&mut self, tile: TileId, error: Option<&TileError>, now: Stamp) -> bool {
+        let Some(error) = error else {
+            self.failed.remove(&tile);
+            self.faults.remove(&tile);
+            return false;
+        };
+        self.failed.insert(tile, (error.clone(), now));
+        if error.is_missing() {
+            self.faults.remove(&tile);
+            return false;
+        }
+        if self.wanted.contains(&tile) {
+            self.faults.entry(tile).or_insert_with(|| error.to_string());
+        }
+        // Of a server that is left alone, the tiles before have told why.
+        let is_cause = !matches!(error, TileError::LeftAlone { .. });
+        is_cause && self.told.len() < TOLD_MAX && self.told.insert(tile)
     }
 }
 

@@ -166,7 +166,8 @@ fn held_bounds(connection: &Connection, z: u8) -> Option<TileBounds> {
     })
 }
 
-fn parse_bounds(text: &str) -> Option<TileBounds> {
+/// Reads the bounds of the standard: west,south,east,north.
+pub(crate) fn parse_bounds(text: &str) -> Option<TileBounds> {
     let edges: Vec<f64> = text.split(',').map(|edge| edge.trim().parse().ok()).collect::<Option<_>>()?;
     let [west_deg, south_deg, east_deg, north_deg] = edges[..] else { return None };
     let sound = edges.iter().all(|edge| edge.is_finite()) && west_deg < east_deg && south_deg < north_deg;

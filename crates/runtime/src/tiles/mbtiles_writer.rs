@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 use smgeo_geo::{TileBounds, TileId};
 
-use super::mbtiles::stored_bytes;
+use super::mbtiles::{parse_bounds, stored_bytes};
 use super::{EncodedTile, TileError};
 
 const SCHEMA: &str = "
@@ -59,22 +59,25 @@ impl MbTilesWriter {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Sets the metadata that readers of MBTiles expect.
+    /// Sets the metadata that readers of MBTiles expect. Bounds and zooms hold what was described before as well: a file may be
+    /// written in several runs.
     pub fn describe(&self, name: &str, media_type: &str, bounds: &TileBounds, zoom: u8) -> Result<(), TileError> {
         let format = match media_type {
             "image/jpeg" => "jpg",
             "image/webp" => "webp",
             _ => "png",
         };
+        let before = self.metadata("bounds")?.and_then(|text| parse_bounds(&text));
+        let TileBounds { west_deg: west, south_deg: south, east_deg: east, north_deg: north } =
+            before.map_or(*bounds, |before| bounds.with(before));
+        let zoom_before = |row: &str| Ok::<_, TileError>(self.metadata(row)?.and_then(|text| text.parse().ok()));
         self.set("name", name)?;
         self.set("type", "baselayer")?;
         self.set("version", "1")?;
         self.set("format", format)?;
-        let (west, south) = (bounds.west_deg, bounds.south_deg);
-        let (east, north) = (bounds.east_deg, bounds.north_deg);
         self.set("bounds", &format!("{west:.7},{south:.7},{east:.7},{north:.7}"))?;
-        self.set("minzoom", &zoom.to_string())?;
-        self.set("maxzoom", &zoom.to_string())
+        self.set("minzoom", &zoom_before("minzoom")?.map_or(zoom, |before: u8| before.min(zoom)).to_string())?;
+        self.set("maxzoom", &zoom_before("maxzoom")?.map_or(zoom, |before: u8| before.max(zoom)).to_string())
     }
 
     /// Writes tiles with their hashes, all or none.

@@ -57,6 +57,11 @@ pub trait TileSource: Send + Sync {
         let encoded = self.encoded(tile)?;
         decode(&encoded, tile, self.info())
     }
+
+    /// Counts the times that what was fetched could not be kept or read again; tiles flow on without it.
+    fn cache_errors(&self) -> u64 {
+        0
+    }
 }
 
 /// Says what a store holds.

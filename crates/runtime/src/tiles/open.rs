@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use smgeo_flow::SharedClock;
 
+use super::http::{TIMEOUT_S, check_address};
 use super::{FolderTiles, HttpConfig, HttpTiles, MbTiles, PmTiles, RamTiles, TileError, TileSource};
+use crate::ranges;
 
 /// Says where tiles come from and how much RAM their pictures may take.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +43,18 @@ impl TilesConfig {
             timeout_s: timeout_s(),
             imagery_date: None,
             ram_mib_max: ram_mib_max(),
+        }
+    }
+
+    /// Checks what can be checked with nothing opened. The sentence says which key to change.
+    pub fn check(&self) -> Result<(), String> {
+        if self.ram_mib_max == 0 {
+            return Err("tiles.ram_mib_max is 0, so no tile could be read; give at least 1".to_owned());
+        }
+        ranges::within(TIMEOUT_S, &[("tiles.timeout_s", self.timeout_s)])?;
+        match self.source.contains("://") {
+            true => check_address(&self.source, self.key_file.is_some()).map_err(|why| format!("tiles.source: {why}")),
+            false => Ok(()),
         }
     }
 }

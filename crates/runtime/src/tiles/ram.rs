@@ -75,6 +75,10 @@ impl TileSource for RamTiles {
             }
         }
     }
+
+    fn cache_errors(&self) -> u64 {
+        self.store.cache_errors()
+    }
 }
 
 impl<T: TileSource + ?Sized> TileSource for Arc<T> {
@@ -88,5 +92,9 @@ impl<T: TileSource + ?Sized> TileSource for Arc<T> {
 
     fn tile(&self, tile: TileId) -> Result<TilePicture, TileError> {
         (**self).tile(tile)
+    }
+
+    fn cache_errors(&self) -> u64 {
+        (**self).cache_errors()
     }
 }

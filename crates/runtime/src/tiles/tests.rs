@@ -134,6 +134,23 @@ fn a_file_that_does_not_say_what_it_covers_covers_its_tiles() {
 }
 
 #[test]
+fn a_file_packed_in_two_runs_says_that_it_covers_both_areas() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = open_path(&mbtiles(folder.path())).unwrap();
+    let out = folder.path().join("pack.mbtiles");
+    let all = neighbours();
+    // The north-western tile comes last and must not stand for the whole.
+    for part in [&all[4..], &all[..1]] {
+        pack(source.as_ref(), &bounds_of(part), TILE.z, &out, 1, &mut |_| {}).unwrap();
+    }
+    let (found, whole) = (open_path(&out).unwrap().info().bounds.unwrap(), bounds_of(&all));
+    let edges = |of: TileBounds| [of.west_deg, of.south_deg, of.east_deg, of.north_deg];
+    for (found, whole) in edges(found).into_iter().zip(edges(whole)) {
+        assert!((found - whole).abs() < 1e-6, "{found} {whole}");
+    }
+}
+
+#[test]
 fn the_date_of_the_imagery_goes_with_every_picture() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_path(&mbtiles(folder.path())).unwrap();
@@ -267,17 +284,43 @@ fn the_keeper_loads_what_is_wanted_and_never_makes_one_wait() {
     let beyond = TileId { x: 3, ..TILE };
     assert!(matches!(keeper.state(TILE), TileState::Unwanted));
     keeper.want(&[TILE, beyond]);
-    let settled = |tile| {
-        (0..200).find_map(|_| match keeper.state(tile) {
-            TileState::Loading => {
-                std::thread::park_timeout(Duration::from_millis(10));
-                None
-            }
-            state => Some(state),
-        })
-    };
-    assert!(matches!(settled(TILE), Some(TileState::Ready(_))));
-    assert!(matches!(settled(beyond), Some(TileState::Failed(TileError::Missing { .. }))));
+    assert!(matches!(settled(&keeper, TILE), Some(TileState::Ready(_))));
+    assert!(matches!(settled(&keeper, beyond), Some(TileState::Failed(TileError::Missing { .. }))));
+    assert_eq!(keeper.trouble(), None, "a map has an end");
+}
+
+/// Waits until a tile is loaded, or is known not to be.
+fn settled(keeper: &TileKeeper, tile: TileId) -> Option<TileState> {
+    (0..200).find_map(|_| match keeper.state(tile) {
+        TileState::Loading => {
+            std::thread::park_timeout(Duration::from_millis(10));
+            None
+        }
+        state => Some(state),
+    })
+}
+
+#[test]
+fn a_tile_that_cannot_be_read_is_trouble_as_long_as_it_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = mbtiles(folder.path());
+    let damage = rusqlite::Connection::open(&file).unwrap();
+    damage.execute("UPDATE tile_sha256 SET sha256 = x'00' WHERE tile_column = ?1", [TILE.x]).unwrap();
+    let (altered, sound) = (&neighbours()[0..7], TileId { x: TILE.x + 1, ..TILE });
+    let tiles = Arc::new(RamTiles::new(open_path(&file).unwrap(), 1 << 24));
+    let keeper = TileKeeper::start(tiles, 1, SystemClock::shared()).unwrap();
+    for (wanted, says) in [
+        (&altered[0..1], "17/85634/55922 of"),
+        (altered, "3 tiles cannot be read, the first: tile 17/85634/55922 of"),
+        (&[sound][..], ""),
+    ] {
+        keeper.want(wanted);
+        wanted.iter().for_each(|tile| drop(settled(&keeper, *tile)));
+        let trouble = keeper.trouble().unwrap_or_default();
+        assert!(trouble.contains(says) && trouble.is_empty() == says.is_empty(), "{trouble:?}");
+    }
+    let failed = keeper.tiles().counts().failed;
+    assert!(failed["altered"] >= 3 && failed.keys().all(|cause| TileError::CAUSES.contains(cause)), "{failed:?}");
 }
 
 #[test]

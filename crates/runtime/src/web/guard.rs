@@ -11,9 +11,9 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpResponse, web};
 
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::server::WebParts;
 
 /// What the page may load and run: only what this server sends. MapLibre starts its worker from a blob.
@@ -28,18 +28,32 @@ pub async fn guard(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let parts = request.app_data::<web::Data<WebParts>>().cloned();
     let hosts = parts.as_ref().map_or(&[][..], |parts| &parts.config.hosts);
-    if let Err(problem) = check(request.headers(), hosts) {
+    let count = |code| {
         if let Some(parts) = &parts {
-            parts.metrics.errors("web", problem.code).inc();
+            problem::count(&parts.metrics, code);
         }
+    };
+    if let Err(problem) = check(request.headers(), hosts) {
+        count(problem.code);
         return Err(problem.into());
     }
     let mut response = next.call(request).await?;
+    if let Some(code) = refusal(response.response()) {
+        count(code);
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Ok(response)
+}
+
+/// Returns the word for a refusal: that of its problem, or one for what the framework cannot read.
+fn refusal<B>(response: &HttpResponse<B>) -> Option<&'static str> {
+    match response.error().and_then(|error| error.as_error::<Problem>()) {
+        Some(problem) => Some(problem.code),
+        None => response.status().is_client_error().then_some("malformed"),
+    }
 }
 
 fn check(headers: &HeaderMap, hosts: &[String]) -> Result<(), Problem> {

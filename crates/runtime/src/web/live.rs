@@ -14,7 +14,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::json::{ChangeBody, FollowBody, TargetBody, TargetsBody, TrackBody, clock_us};
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use super::rest::{ask, change, follow_of, machine};
 use super::server::{Room, WebParts};
 use super::socket::{Socket, refused};
@@ -105,7 +105,7 @@ impl Live {
                             return Ok(end);
                         }
                     }
-                    Some(Err(error)) => return Ok(Some(refused(&error))),
+                    Some(Err(error)) => return Ok(Some(refused(&self.parts.metrics, &error))),
                     None => return Ok(None),
                 },
                 track = self.tracks.recv() => match track {
@@ -139,7 +139,7 @@ impl Live {
             }
             AggregatedMessage::Binary(_) => {
                 let problem = Problem::malformed("this socket takes JSON text: see docs/api.md");
-                self.send(&refusal(None, &problem)).await?;
+                self.send(&self.refusal(None, &problem)).await?;
             }
             AggregatedMessage::Ping(payload) => self.socket.pong(&payload).await?,
             AggregatedMessage::Pong(_) => {}
@@ -152,8 +152,7 @@ impl Live {
         let request = match serde_json::from_str::<Request>(text) {
             Ok(request) => request,
             Err(error) => {
-                self.parts.metrics.errors("web", "malformed").inc();
-                return refusal(None, &Problem::malformed(format!("the message cannot be read: {error}")));
+                return self.refusal(None, &Problem::malformed(format!("the message cannot be read: {error}")));
             }
         };
         let parts = &self.parts;
@@ -173,8 +172,13 @@ impl Live {
         };
         match answer {
             Ok(prompt) => acceptance(id, &prompt),
-            Err(problem) => refusal(id, &problem),
+            Err(problem) => self.refusal(id, &problem),
         }
+    }
+
+    fn refusal(&self, id: Option<u64>, problem: &Problem) -> Value {
+        problem::count(&self.parts.metrics, problem.code);
+        json!({ "type": "answer", "id": id, "ok": false, "error": problem.body()["error"] })
     }
 
     async fn send_targets(&mut self) -> Result<(), Closed> {
@@ -220,8 +224,4 @@ impl Live {
 
 fn acceptance(id: Option<u64>, prompt: &Prompt) -> Value {
     json!({ "type": "answer", "id": id, "ok": true, "target": TargetBody::from(prompt) })
-}
-
-fn refusal(id: Option<u64>, problem: &Problem) -> Value {
-    json!({ "type": "answer", "id": id, "ok": false, "error": problem.body()["error"] })
 }

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError, error};
 use serde_json::json;
 
+use crate::control::Metrics;
 use crate::prompts::PromptError;
 
 /// Is a refused request: a status, a constant word for programs and a sentence for people.
@@ -44,6 +45,11 @@ impl Problem {
     pub fn body(&self) -> serde_json::Value {
         json!({ "error": { "code": self.code, "message": self.message } })
     }
+}
+
+/// Counts a refusal by its constant word.
+pub(super) fn count(metrics: &Metrics, code: &'static str) {
+    metrics.errors("web", code).inc();
 }
 
 impl fmt::Display for Problem {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::{MailboxError, Message, dev::ToEnvelope};
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, ResponseError, web};
+use actix_web::{HttpResponse, Resource, Route, web};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageError};
 use serde_json::json;
@@ -18,7 +18,7 @@ use super::json::{
 use super::problem::Problem;
 use super::server::WebParts;
 use crate::control::Level;
-use crate::prompts::{Delete, Follow, Move, PromptError, Prompts, Rename};
+use crate::prompts::{Change, Delete, Follow, PromptError, Prompts};
 
 /// A snapshot is for looking and clicking, not for measuring.
 const SNAPSHOT_QUALITY: u8 = 80;
@@ -44,19 +44,24 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(delete_target))
                 .default_service(web::to(wrong_method)),
         )
-        .route("/api/v1/tracks", web::get().to(list_tracks))
-        .route("/api/v1/state", web::get().to(show_state))
-        .route("/api/v1/snapshot.jpg", web::get().to(snapshot))
-        .route("/api/v1/heatmap/{target}.png", web::get().to(heat_png))
-        .route("/api/v1/heatmap/{target}", web::get().to(heat_place))
-        .route("/tiles/{z}/{x}/{y}", web::get().to(tile))
-        .route("/healthz", web::get().to(health))
-        .route("/metrics", web::get().to(metrics));
+        .service(get("/api/v1/tracks", web::get().to(list_tracks)))
+        .service(get("/api/v1/state", web::get().to(show_state)))
+        .service(get("/api/v1/snapshot.jpg", web::get().to(snapshot)))
+        .service(get("/api/v1/heatmap/{target}.png", web::get().to(heat_png)))
+        .service(get("/api/v1/heatmap/{target}", web::get().to(heat_place)))
+        .service(get("/tiles/{z}/{x}/{y}", web::get().to(tile)))
+        .service(get("/healthz", web::get().to(health)))
+        .service(get("/metrics", web::get().to(metrics)));
 }
 
-async fn wrong_method() -> HttpResponse {
+/// Lays out a path that is only read.
+pub(super) fn get(path: &str, route: Route) -> Resource {
+    web::resource(path).route(route).default_service(web::to(wrong_method))
+}
+
+async fn wrong_method() -> Result<HttpResponse, Problem> {
     let message = "this path does not take that method: see docs/api.md";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message).error_response()
+    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message))
 }
 
 /// Asks the prompt actor, and waits for its answer no longer than an operator would.
@@ -107,23 +112,18 @@ async fn change_target(
     Ok(HttpResponse::Ok().json(TargetBody::from(&prompt)))
 }
 
-/// Moves or renames a target, or both.
+/// Moves or renames a target, or both at once.
 pub(super) async fn change(parts: &WebParts, target: u32, body: ChangeBody) -> Result<Prompt, Problem> {
     let target = TargetId(target);
-    let relocate = match (body.frame, body.x, body.y) {
-        (Some(frame), Some(x), Some(y)) => Some(Move { target, frame: FrameId(frame), click: Pixel::new(x, y) }),
+    let click = match (body.frame, body.x, body.y) {
+        (Some(frame), Some(x), Some(y)) => Some((FrameId(frame), Pixel::new(x, y))),
         (None, None, None) => None,
         _ => return Err(Problem::malformed("a move needs all of frame, x and y")),
     };
-    match (relocate, body.label) {
-        (None, None) => Err(Problem::malformed("nothing to change: give frame, x and y, or label, or all of them")),
-        (Some(relocate), None) => ask(parts, relocate).await,
-        (None, Some(label)) => ask(parts, Rename { target, label }).await,
-        (Some(relocate), Some(label)) => {
-            ask(parts, relocate).await?;
-            ask(parts, Rename { target, label }).await
-        }
+    if click.is_none() && body.label.is_none() {
+        return Err(Problem::malformed("nothing to change: give frame, x and y, or label, or all of them"));
     }
+    ask(parts, Change { target, click, label: body.label }).await
 }
 
 async fn delete_target(parts: Parts, target: web::Path<u32>) -> Result<HttpResponse, Problem> {
@@ -226,10 +226,7 @@ async fn tile(parts: Parts, place: web::Path<(u8, u32, u32)>) -> Result<HttpResp
             .insert_header((header::CACHE_CONTROL, "max-age=60"))
             .body(tile.bytes)),
         Ok(None) => Err(Problem::not_found("no_such_tile", format!("the map has no tile {z}/{x}/{y}"))),
-        Err(message) => {
-            parts.metrics.errors("web", "tile").inc();
-            Err(Problem::new(StatusCode::BAD_GATEWAY, "bad_tile", message))
-        }
+        Err(message) => Err(Problem::new(StatusCode::BAD_GATEWAY, "bad_tile", message)),
     }
 }
 

@@ -1,13 +1,17 @@
 //! What both WebSockets share: a seat, limits on what a client may send, and a client that is gone is noticed.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
+use actix_web::error::PayloadError;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessageStream, CloseReason, Closed, ProtocolError, Session};
 use bytes::Bytes;
 use tokio::time::{Interval, interval, timeout};
 
+use super::problem;
 use super::server::Seat;
+use crate::control::Metrics;
 
 /// The largest message a client may send.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -80,7 +84,21 @@ impl Socket {
     }
 }
 
-/// Explains a message that broke the protocol or a limit.
-pub(super) fn refused(error: &ProtocolError) -> CloseReason {
+/// Counts and explains a message that broke the protocol or a limit.
+pub(super) fn refused(metrics: &Metrics, error: &ProtocolError) -> CloseReason {
+    if let Some(code) = code(error) {
+        problem::count(metrics, code);
+    }
     CloseReason { code: actix_ws::CloseCode::Policy, description: Some(error.to_string()) }
+}
+
+/// Returns the word for what was wrong with a message; none where it was the connection that broke.
+fn code(error: &ProtocolError) -> Option<&'static str> {
+    match error {
+        ProtocolError::Overflow => Some("too_large"),
+        ProtocolError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<PayloadError>()) => None,
+        // What is left besides text that is no UTF-8 is a message of too many parts.
+        ProtocolError::Io(error) if error.kind() != ErrorKind::InvalidData => Some("too_large"),
+        _ => Some("malformed"),
+    }
 }

@@ -12,6 +12,7 @@ use smgeo_messages::AccessUnit;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::json::clock_us;
+use super::problem;
 use super::server::{Room, WebParts};
 use super::socket::{Socket, refused};
 use crate::control::{Count, Metrics};
@@ -44,7 +45,7 @@ pub(super) async fn connect(
     let seat = room.video.take(parts.config.video_clients_max, "video clients")?;
     let (response, socket, messages) = Socket::accept(&request, body, seat)?;
     let flow = VideoFlow::new(&parts.metrics);
-    let watcher = Watcher { units: parts.units.subscribe(), socket, flow };
+    let watcher = Watcher { units: parts.units.subscribe(), socket, flow, metrics: parts.metrics.clone() };
     actix_rt::spawn(watcher.serve(messages));
     Ok(response)
 }
@@ -53,6 +54,7 @@ struct Watcher {
     units: broadcast::Receiver<AccessUnit>,
     socket: Socket,
     flow: VideoFlow,
+    metrics: Metrics,
 }
 
 impl Watcher {
@@ -81,7 +83,7 @@ impl Watcher {
                             return Ok(end);
                         }
                     }
-                    Some(Err(error)) => return Ok(Some(refused(&error))),
+                    Some(Err(error)) => return Ok(Some(refused(&self.metrics, &error))),
                     None => return Ok(None),
                 },
                 () = self.socket.ping_due() => self.socket.ping().await?,
@@ -95,6 +97,7 @@ impl Watcher {
             AggregatedMessage::Text(text) => match serde_json::from_str::<Decoded>(&text) {
                 Ok(told) => self.flow.decoded(told.decoded, told.queue),
                 Err(error) => {
+                    problem::count(&self.metrics, "malformed");
                     let description = format!("the message cannot be read, see docs/api.md: {error}");
                     return Ok(Some(Some(CloseReason { code: CloseCode::Policy, description: Some(description) })));
                 }

@@ -1,6 +1,7 @@
 //! What the machine is made of, said once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use anyhow::bail;
 use smgeo_engine::{BackendInfo, Package};
@@ -9,14 +10,17 @@ use smgeo_geo::{LatLon, TileId, mercator};
 use smgeo_messages::wire::Publisher;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Unfit};
 use crate::control::PartReporter;
 use crate::ingest::SourceState;
-use crate::tiles::{RamTiles, TileSource, TilesInfo};
+use crate::tiles::{RamTiles, TileKeeper, TileSource, TilesInfo};
 use crate::web::{About, ImageryAbout, ModelAbout, ServedTile, TileServer};
 
 /// Ground resolutions further than this factor from what the package was trained for are refused.
 const RESOLUTION_FACTOR_MAX: f64 = 2.0;
+
+/// How often it is looked whether the map can be read.
+const MAP_EVERY: Duration = Duration::from_millis(250);
 
 /// Describes drone, network and map for the page.
 pub fn about(publisher: &Publisher, package: &Package, backend: &BackendInfo, tiles: &TilesInfo) -> About {
@@ -60,11 +64,24 @@ pub async fn report_video(mut state: watch::Receiver<SourceState>, health: PartR
     }
 }
 
+/// Writes whether the map can be read to the board's line, for as long as somebody reads it.
+pub async fn report_map(keeper: Weak<TileKeeper>, health: PartReporter) {
+    let mut look = tokio::time::interval(MAP_EVERY);
+    while let Some(trouble) = keeper.upgrade().map(|keeper| keeper.trouble()) {
+        match trouble {
+            None => health.ok(),
+            Some(cause) => health.degraded(&cause),
+        }
+        look.tick().await;
+    }
+}
+
 /// Chooses the zoom whose ground resolution is nearest to what the package was trained for.
 pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Result<u8> {
     if let Some(zoom) = config.assemble.zoom {
         if !(tiles.zoom_min..=tiles.zoom_max).contains(&zoom) {
-            bail!("assemble.zoom is {zoom}, but {} holds {} to {}", tiles.name, tiles.zoom_min, tiles.zoom_max);
+            let (name, least, most) = (&tiles.name, tiles.zoom_min, tiles.zoom_max);
+            bail!(Unfit(format!("assemble.zoom is {zoom}, but {name} holds {least} to {most}")));
         }
         return Ok(zoom);
     }
@@ -85,13 +102,13 @@ pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Re
         bail!("{} holds no zoom", tiles.name);
     };
     if factor(best) > RESOLUTION_FACTOR_MAX {
-        bail!(
+        bail!(Unfit(format!(
             "{} holds zoom {} to {}, but the package {} needs about {trained_m} m/px; pack tiles of a zoom that has it",
             tiles.name,
             tiles.zoom_min,
             tiles.zoom_max,
             package.manifest().name
-        );
+        )));
     }
     let metres_per_px = mercator::metres_per_px(place, best).east;
     let [finest, coarsest] = package.manifest().gsd_m_range;
@@ -117,6 +134,37 @@ impl TileServer for Served {
             Ok(tile) => Ok(Some(ServedTile { media_type: tile.media_type, bytes: tile.bytes })),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smgeo_flow::SystemClock;
+
+    use super::*;
+    use crate::control::{HealthBoard, Level};
+    use crate::tiles::{TilesConfig, open};
+
+    #[actix_rt::test]
+    async fn a_map_that_cannot_be_read_is_degraded_and_named_until_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let tile = TileId { z: 3, x: 1, y: 2 };
+        let file = folder.path().join("3/1/2.png");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "no picture").unwrap();
+        let clock = SystemClock::shared();
+        let tiles = open(&TilesConfig::of(&folder.path().display().to_string()), clock.clone()).unwrap();
+        let keeper = Arc::new(TileKeeper::start(tiles, 1, clock.clone()).unwrap());
+        let board = HealthBoard::new(clock);
+        let mut seen = board.watch();
+        actix::spawn(report_map(Arc::downgrade(&keeper), board.part("map")));
+        for (wanted, level, says) in
+            [(vec![], Level::Ok, ""), (vec![tile], Level::Degraded, "tile 3/1/2"), (vec![], Level::Ok, "")]
+        {
+            keeper.want(&wanted);
+            let health = seen.wait_for(|health| health.level() == level).await.unwrap();
+            assert!(health.parts[0].cause.contains(says), "{health:?}");
         }
     }
 }

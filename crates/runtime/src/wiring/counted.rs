@@ -8,17 +8,20 @@ use smgeo_engine::FeatureCache;
 use smgeo_flow::latest::Take;
 
 use crate::control::{Count, Metrics};
-use crate::ingest::IngestView;
+use crate::ingest::{Counts, IngestView};
 use crate::publish::{CameraCounts, SinkCounts};
-use crate::telemetry::{LinkCounts, MavlinkDecoder};
-use crate::tiles::TileKeeper;
+use crate::telemetry::{LinkCounts, LogCounts, MavlinkDecoder};
+use crate::tiles::{TileError, TileKeeper, TileSource};
 
 /// Shows every counter of the video source.
 pub fn source(metrics: &Metrics, video: &IngestView) {
     for (index, (name, _)) in video.counts.all().into_iter().enumerate() {
         let count = match name {
-            "units_in" | "frames_in" | "connects" | "size_changes" => metrics.items("ingest", name),
-            _ => metrics.drops("ingest", name),
+            // The slot of frames shows the same number.
+            "frames_superseded" => continue,
+            _ if Counts::DROPS.contains(&name) => metrics.drops("ingest", name),
+            _ if name.starts_with("lost_") => metrics.errors("ingest", name),
+            _ => metrics.items("ingest", name),
         };
         let counts = video.counts.clone();
         metrics.follow(count, move || counts.all()[index].1);
@@ -61,6 +64,13 @@ pub fn messages(metrics: &Metrics) -> Box<dyn FnMut(&MavlinkDecoder) + Send> {
     })
 }
 
+/// Shows what a recorded log told and lost.
+pub fn log(metrics: &Metrics, counts: &Arc<LogCounts>) {
+    follow(metrics, metrics.items("telemetry", "samples"), counts, |counts| &counts.samples);
+    follow(metrics, metrics.drops("telemetry", "lines_refused"), counts, |counts| &counts.lines_refused);
+    follow(metrics, metrics.drops("telemetry", "channel_full"), counts, |counts| &counts.channel_full);
+}
+
 /// Shows what the camera component was asked.
 pub fn camera(metrics: &Metrics, counts: &Arc<CameraCounts>) {
     follow(metrics, metrics.items("mavlink_camera", "accepted"), counts, |counts| &counts.accepted);
@@ -83,7 +93,12 @@ pub fn map(metrics: &Metrics, keeper: &Arc<TileKeeper>, features: &Arc<FeatureCa
     };
     tiles(metrics.items("tiles", "from_ram"), |keeper| keeper.tiles().counts().from_ram);
     tiles(metrics.items("tiles", "from_store"), |keeper| keeper.tiles().counts().from_store);
-    tiles(metrics.drops("tiles", "failed"), |keeper| keeper.tiles().counts().failed.values().sum());
+    tiles(metrics.errors("tiles", "cache"), |keeper| keeper.tiles().cache_errors());
+    for cause in TileError::CAUSES {
+        let keeper = keeper.clone();
+        let failed = move || keeper.tiles().counts().failed.get(cause).copied().unwrap_or(0);
+        metrics.follow(metrics.drops("tiles", cause), failed);
+    }
     let cached = |count: Count, read: fn(&FeatureCache) -> u64| {
         let features = features.clone();
         metrics.follow(count, move || read(&features));
@@ -102,4 +117,28 @@ fn follow<T: Send + Sync + 'static>(
 ) {
     let counts = counts.clone();
     metrics.follow(count, move || which(&counts).load(Ordering::Relaxed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::IngestBoard;
+
+    #[test]
+    fn what_came_what_was_dropped_and_what_failed_at_the_source_are_told_apart() {
+        let metrics = Metrics::new();
+        source(&metrics, &IngestBoard::default().view());
+        let text = metrics.text();
+        for line in Counts::DROPS.map(|name| format!("smgeo_drops_total{{cause=\"{name}\",edge=\"ingest\"}} 0")) {
+            assert!(text.contains(&line), "{line} is missing in\n{text}");
+        }
+        for line in [
+            "smgeo_items_total{item=\"frames_frozen\",part=\"ingest\"} 0",
+            "smgeo_items_total{item=\"sender_time_refused\",part=\"ingest\"} 0",
+            "smgeo_errors_total{cause=\"lost_silent\",part=\"ingest\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert_eq!(text.matches("edge=\"ingest\"").count(), Counts::DROPS.len(), "{text}");
+    }
 }

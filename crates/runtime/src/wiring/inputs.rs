@@ -16,7 +16,7 @@ use crate::control::{Metrics, StageSpec};
 use crate::ingest::SourceState;
 use crate::prompts::{FrameIndex, Prompts};
 use crate::publish::{ActorPromptPort, CameraComponent};
-use crate::telemetry::{Link, LogPlayer, LogReader, MavlinkDecoder, MavlinkReceiver};
+use crate::telemetry::{Link, LogCounts, LogPlayer, LogReader, MavlinkDecoder, MavlinkReceiver};
 
 /// Commands of a ground station that wait for the camera component.
 const COMMANDS_MAX: usize = 64;
@@ -48,10 +48,10 @@ pub fn stages(config: &Config, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::
         Some(TelemetryConfig::Log { path }) => {
             LogReader::open(path)?;
             let (path, clock, video, samples) = (path.clone(), clock.clone(), ends.video.clone(), ends.samples.clone());
-            Ok(vec![StageSpec::new("telemetry", move || {
-                let (path, clock, video, samples) = (path.clone(), clock.clone(), video.clone(), samples.clone());
-                Ok(Box::new(LogWithVideo { path, clock, video, samples, player: None }) as Box<dyn Stage>)
-            })])
+            let counts = Arc::default();
+            counted::log(ends.metrics, &counts);
+            let stage = LogWithVideo { path, clock, video, samples, counts, player: None };
+            Ok(vec![StageSpec::new("telemetry", move || Ok(Box::new(stage.anew()) as Box<dyn Stage>))])
         }
     }
 }
@@ -93,7 +93,16 @@ struct LogWithVideo {
     clock: SharedClock,
     video: watch::Receiver<SourceState>,
     samples: Sender<Telemetry>,
+    counts: Arc<LogCounts>,
     player: Option<(Stamp, LogPlayer)>,
+}
+
+impl LogWithVideo {
+    /// Makes one with the same ends that plays nothing yet.
+    fn anew(&self) -> Self {
+        let (path, clock, video) = (self.path.clone(), self.clock.clone(), self.video.clone());
+        Self { path, clock, video, samples: self.samples.clone(), counts: self.counts.clone(), player: None }
+    }
 }
 
 impl Stage for LogWithVideo {
@@ -111,7 +120,8 @@ impl Stage for LogWithVideo {
             // Back at its beginning the vehicle is somewhere else at once: that is no jump.
             let begun = Telemetry { at: start, at_sigma: Duration::ZERO, told: Told::Begun };
             self.samples.try_send(begun).map_err(Fault::restart)?;
-            self.player = Some((start, LogPlayer::new(reader, self.clock.clone(), start, self.samples.clone())));
+            let (clock, samples, counts) = (self.clock.clone(), self.samples.clone(), self.counts.clone());
+            self.player = Some((start, LogPlayer::new(reader, clock, start, samples, counts)));
         }
         match &mut self.player {
             Some((_, player)) => player.step(),

@@ -110,6 +110,10 @@ impl Socket {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
+    pub async fn say_binary(&mut self, bytes: Vec<u8>) {
+        self.stream.send(Message::binary(bytes)).await.unwrap();
+    }
+
     /// Returns the next message of one type; others are passed over, for as long as a test waits for anything.
     pub async fn hear(&mut self, kind: &str) -> Value {
         let heard = async {

@@ -134,6 +134,15 @@ impl Harness {
         WebServer::start(WebParts { config, ..self.parts.clone() })
     }
 
+    /// Starts the server once more, after its end, as another run of the daemon with another map.
+    pub fn again(&self, map: &str) -> WebServer {
+        let mut about = About { boot_id: "run-2".to_owned(), ..about() };
+        about.imagery =
+            about.imagery.map(|imagery| ImageryAbout { name: map.to_owned(), attribution: None, ..imagery });
+        let config = WebConfig { listen: self.address.parse().unwrap(), ..self.parts.config.clone() };
+        WebServer::start(WebParts { config, about: Arc::new(about), ..self.parts.clone() }).unwrap()
+    }
+
     /// Counts the tiles that were served.
     pub fn tiles_served(&self) -> usize {
         self.tiles.served.load(Ordering::SeqCst)
@@ -274,7 +283,7 @@ fn about() -> About {
         imagery: Some(ImageryAbout {
             name: "squares.mbtiles".to_owned(),
             date: Some("2025-06-14".to_owned()),
-            attribution: None,
+            attribution: Some("<a href=\"https://squares.example\">Squares</a> &amp; Sons".to_owned()),
             bounds_deg: Some([LON_DEG - 0.006, LAT_DEG - 0.004, LON_DEG + 0.006, LAT_DEG + 0.004]),
             zoom_min: 14,
             zoom_max: 18,

@@ -52,6 +52,7 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
     a_browser_without_webcodecs_gets_pictures(&browser, &server).await;
     nothing_is_asked_of_anyone_else(&tab, &server);
     a_daemon_that_is_gone_is_announced(&mut tab, &server).await;
+    one_that_comes_back_with_another_map_is_shown_with_it(&mut tab, &server).await;
 }
 
 async fn video_moves_and_every_picture_has_the_id_of_its_frame(tab: &mut Tab) {
@@ -125,6 +126,8 @@ async fn the_map_shows_tiles_the_drone_and_the_targets(tab: &mut Tab, server: &H
     tab.until("document.querySelectorAll('.target-mark').length === 3", START_MAX).await;
     tab.until("document.querySelectorAll('.drone-mark').length === 1", START_MAX).await;
     server.until("tiles are asked for", || server.tiles_served() > 0).await;
+    let credit = tab.eval("document.getElementById('map-credit').innerHTML").await;
+    assert_eq!(credit, json!("Squares &amp; Sons"), "who made the map is named, in words only");
     tokio::time::sleep(Duration::from_millis(700)).await;
     tab.screenshot("following").await;
 }
@@ -175,4 +178,18 @@ async fn a_daemon_that_is_gone_is_announced(tab: &mut Tab, server: &Harness) {
     tab.until("!document.getElementById('alarm').hidden", ALARM_MAX).await;
     tab.until("smgeo.targets().every((target) => target.state === 'stale')", ALARM_MAX).await;
     tab.screenshot("cut-off").await;
+}
+
+async fn one_that_comes_back_with_another_map_is_shown_with_it(tab: &mut Tab, server: &Harness) {
+    // A tab behind another draws no map.
+    tab.call("Page.bringToFront", json!({})).await;
+    let served = server.tiles_served();
+    let again = server.again("circles.mbtiles");
+    actix_rt::spawn(again.server);
+    tab.until("document.getElementById('gauge-imagery').textContent.includes('circles')", START_MAX).await;
+    tab.until("document.querySelectorAll('.drone-mark').length === 1", START_MAX).await;
+    server.until("its tiles are asked for", || server.tiles_served() > served).await;
+    let shown = "[document.querySelectorAll('#map canvas').length, document.getElementById('map-credit').hidden]";
+    assert_eq!(tab.eval(shown).await, json!([1, true]));
+    again.handle.stop(false).await;
 }

@@ -275,6 +275,23 @@ fn the_target_is_told_while_asked_for_and_a_lost_one_has_no_position() {
 }
 
 #[test]
+fn only_messages_that_are_repeated_can_be_asked_for_regularly() {
+    let mut bench = Bench::ready();
+    for (message, interval_us, answer) in [
+        (275.0, 100_000.0, ACCEPTED),
+        (276.0, 0.0, ACCEPTED),
+        (259.0, 1_000_000.0, UNSUPPORTED),
+        (262.0, 100_000.0, UNSUPPORTED),
+        (262.0, -1.0, ACCEPTED),
+        (269.0, 0.0, ACCEPTED),
+        (33.0, 100_000.0, UNSUPPORTED),
+    ] {
+        let order = first(&[message, interval_us]);
+        assert_eq!(bench.command(MavCmd::MAV_CMD_SET_MESSAGE_INTERVAL, order, 0), answer, "{message} {interval_us}");
+    }
+}
+
+#[test]
 fn another_target_is_never_told_as_the_one_the_ground_station_asked_for() {
     let mut bench = Bench::ready();
     assert_eq!(bench.command(MavCmd::MAV_CMD_SET_MESSAGE_INTERVAL, first(&[276.0, 100_000.0]), 0), ACCEPTED);

@@ -1,6 +1,7 @@
 //! Links to a vehicle, and logs of one.
 
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serialport::{SerialPort, TTYPort};
 
@@ -158,7 +159,8 @@ fn a_log_written_and_played_tells_the_same() {
     samples.iter().for_each(|sample| writer.write(sample).unwrap());
     writer.flush().unwrap();
     let (sender, receiver) = crossbeam_channel::bounded(16);
-    let mut player = LogPlayer::new(LogReader::open(&file).unwrap(), clock.clone(), start, sender);
+    let reader = LogReader::open(&file).unwrap();
+    let mut player = LogPlayer::new(reader, clock.clone(), start, sender, Arc::default());
     clock.advance(Duration::from_millis(250));
     player.step().unwrap();
     let played: Vec<Telemetry> = receiver.try_iter().collect();
@@ -190,4 +192,25 @@ fn a_damaged_line_is_named_and_the_next_one_is_read() {
     assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false, false, false, false, true]);
     let error = read[3].as_ref().err().unwrap().to_string();
     assert!(error.contains("line 4") && error.contains("alt_msl_m"), "{error}");
+}
+
+#[test]
+fn what_follows_any_number_of_damaged_lines_is_played() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("telemetry.ndjson");
+    let damaged = 2_000;
+    let last = r#"{"t_s": 0.5, "attitude": {"yaw_deg": 1, "pitch_deg": 2, "roll_deg": 3}, "accuracy": {"horizontal_m": 1, "vertical_m": 2}}"#;
+    std::fs::write(&file, "no telemetry\n".repeat(damaged) + last).unwrap();
+    let clock = HandClock::shared();
+    let (start, counts) = (clock.now(), Arc::<LogCounts>::default());
+    // Room for one of the two that the last line tells.
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    let mut player = LogPlayer::new(LogReader::open(&file).unwrap(), clock.clone(), start, sender, counts.clone());
+    clock.advance(Duration::from_secs(1));
+    (0..10).for_each(|_| player.step().unwrap());
+    assert!(player.has_ended());
+    assert!(matches!(receiver.try_recv().unwrap().told, Told::Attitude { .. }));
+    let count = |count: &AtomicU64| count.load(Ordering::Relaxed) as usize;
+    let counted = [&counts.lines_refused, &counts.samples, &counts.channel_full].map(count);
+    assert_eq!(counted, [damaged, 1, 1]);
 }

@@ -116,6 +116,17 @@ fn a_server_is_asked_once_and_the_disk_answers_after_it() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_used_is_counted_and_costs_no_tile() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache.mbtiles");
+    let server = Server::start();
+    let tiles = RamTiles::new(Box::new(server.tiles(Some(cache.clone()))), 1 << 24);
+    rusqlite::Connection::open(&cache).unwrap().execute("DROP TABLE tiles", ()).unwrap();
+    shows(&tiles.tile(TILE).unwrap(), TILE);
+    assert_eq!(tiles.cache_errors(), 2, "neither read nor written");
+}
+
+#[test]
 fn what_a_bad_server_sends_is_refused_and_never_cached() {
     let cases = [
         (Behaviour::Status(404), "missing", 1),

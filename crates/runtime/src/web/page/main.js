@@ -4,7 +4,7 @@
 import { DaemonClock, ageText } from './clock.js';
 import { placeText } from './geo.js';
 import { Link } from './link.js';
-import { TargetMap } from './map.js';
+import { TargetMap, creditText } from './map.js';
 import { Overlay } from './overlay.js';
 import { TargetList, copyText } from './targets.js';
 import { Video } from './video.js';
@@ -44,10 +44,12 @@ let heat = false;
 // --- What comes in -------------------------------------------------------------------------------------------------
 
 link.addEventListener('state', ({ detail }) => {
-  if (state && state.boot_id !== detail.state.boot_id) startAnew();
+  const before = state;
+  if (before && before.boot_id !== detail.state.boot_id) startAnew();
   clock.heard(detail.clock_us);
-  if (!state) openMap(detail.state.imagery);
   state = detail.state;
+  const hasOtherMap = JSON.stringify(before?.imagery) !== JSON.stringify(state.imagery);
+  if (!before || hasOtherMap) openMap(state.imagery, state.boot_id);
 });
 
 link.addEventListener('targets', ({ detail }) => {
@@ -91,9 +93,12 @@ function fileName(path) {
   return path.split('/').filter(Boolean).pop() ?? path;
 }
 
-async function openMap(imagery) {
+function openMap(imagery, run) {
+  const credit = creditText(imagery?.attribution ?? '');
+  byId('map-credit').textContent = credit;
+  byId('map-credit').hidden = !credit;
   try {
-    map.open(imagery);
+    map.open(imagery, run);
     map.onpick = select;
     map.onfollowing = (following) => byId('map-follow').setAttribute('aria-pressed', following);
   } catch (error) {

@@ -35,16 +35,18 @@ export class TargetMap {
     this.drawn = new Map();
   }
 
-  /** Makes the map, once the imagery is known. Throws where the browser has no WebGL. */
-  open(imagery) {
+  /** Makes the map, once the imagery of a run of the daemon is known, and anew for another. Throws where the browser has no WebGL. */
+  open(imagery, run) {
+    this.close();
     const bounds = imagery?.bounds_deg;
     const tiles = {
-      type: 'raster', tiles: [`${location.origin}/tiles/{z}/{x}/{y}`], tileSize: 256,
+      // The run keeps tiles of another map, which the browser may still hold, out of this one.
+      type: 'raster', tiles: [`${location.origin}/tiles/{z}/{x}/{y}?run=${encodeURIComponent(run)}`], tileSize: 256,
       minzoom: imagery?.zoom_min ?? 0, maxzoom: imagery?.zoom_max ?? 19,
-      ...(bounds ? { bounds } : {}), attribution: imagery?.attribution ?? '',
+      ...(bounds ? { bounds } : {}),
     };
     const sources = Object.fromEntries(['footprint', 'trails', 'ellipses', 'boxes'].map((name) => [name, { type: 'geojson', data: EMPTY }]));
-    this.map = new MapView({
+    const map = new MapView({
       container: this.container,
       style: {
         version: 8,
@@ -58,12 +60,24 @@ export class TargetMap {
       ...(bounds ? { bounds, fitBoundsOptions: { padding: 10 } } : { center: [0, 0], zoom: 1 }),
       attributionControl: false, dragRotate: true, maxZoom: 22, maxPitch: 0,
     });
-    this.map.addControl(new NavigationControl({ visualizePitch: false }), 'top-right');
-    this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left');
-    this.map.on('dragstart', () => this.setFollowing(false));
-    this.map.on('error', () => {}); // A tile that the store does not have is no news.
+    this.map = map;
+    map.addControl(new NavigationControl({ visualizePitch: false }), 'top-right');
+    map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left');
+    map.on('dragstart', () => this.setFollowing(false));
+    map.on('error', () => {}); // A tile that the store does not have is no news.
     // Not 'load', which waits for a first complete picture: drone and targets are shown before the last tile.
-    this.map.once('style.load', () => { this.loaded = true; });
+    map.once('style.load', () => { this.loaded = this.loaded || map === this.map; });
+  }
+
+  /** Takes the map away, and all that was drawn on it. */
+  close() {
+    this.map?.remove();
+    this.map = null;
+    this.drone = null;
+    this.loaded = false;
+    this.framed = false;
+    this.markers.clear();
+    this.drawn.clear();
   }
 
   setFollowing(following) {
@@ -218,7 +232,7 @@ export class TargetMap {
       return;
     }
     const heat = await answer.json();
-    if (target !== this.heatTarget) return;
+    if (target !== this.heatTarget || !this.loaded) return;
     if (!heat.corners_deg || heat.age_ms > HEAT_STALE_MS) {
       this.removeHeat();
       return;
@@ -237,6 +251,11 @@ export class TargetMap {
     this.map.removeLayer('heat');
     this.map.removeSource('heat');
   }
+}
+
+/** Returns the words of an attribution, which stores write as HTML: nothing of it is run or loaded. */
+export function creditText(html) {
+  return new DOMParser().parseFromString(html, 'text/html').body.textContent.trim();
 }
 
 function polygon(ring, state) {
