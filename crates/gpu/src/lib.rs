@@ -25,6 +25,7 @@ pub mod element;
 pub mod emulation;
 pub mod engines;
 pub mod error;
+pub mod fatbin;
 pub mod gmoe;
 pub mod gmoe_combine;
 pub mod gmoe_fc1;
