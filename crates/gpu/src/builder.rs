@@ -121,14 +121,12 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
     let mut version = None;
     let stdout = child.stdout.take().expect("standard output was piped");
     let mut lines = BufReader::new(stdout);
-    loop {
-        let mut line = String::new();
-        let count = lines.by_ref().take(LINE_BYTES_MAX).read_line(&mut line);
-        if !matches!(count, Ok(1..)) {
-            break;
-        }
-        // TensorRT prints to standard output too, where it likes.
-        let Ok(said) = serde_json::from_str::<Said>(&line) else { continue };
+    let mut line = Vec::new();
+    while matches!(lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line), Ok(1..)) {
+        let said = serde_json::from_str::<Said>(&String::from_utf8_lossy(&line));
+        line.clear();
+        // TensorRT prints to standard output too, what and where it likes.
+        let Ok(said) = said else { continue };
         match &said {
             Said::Log { severity, text } if *severity <= 1 => last_error = Some(text.clone()),
             Said::Done { version: built, .. } => version = Some(built.clone()),
@@ -136,6 +134,8 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
         }
         listen(&said);
     }
+    // Closed before the child is waited for: one that goes on writing would wait for its reader.
+    drop(lines);
     let status = child.wait().map_err(|error| failed(format!("its builder is lost: {error}")))?;
     match (status.success(), version, told) {
         (true, Some(version), Ok(())) => Ok(version),
