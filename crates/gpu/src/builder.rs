@@ -205,7 +205,10 @@ fn work(input: &mut dyn BufRead) -> Result<(), GpuError> {
     };
     write(&job.plan, &built.plan)?;
     if let Some(path) = job.timing_cache.as_ref().filter(|_| !built.timing_cache.is_empty()) {
-        write(path, &built.timing_cache)?;
+        let partial = path.with_extension("partial");
+        write(&partial, &built.timing_cache)?;
+        std::fs::rename(&partial, path)
+            .map_err(|error| failed(format!("{} cannot be written: {error}", path.display())))?;
     }
     say(&Said::Done { version: tensorrt.version(), bytes: built.plan.len() });
     Ok(())
