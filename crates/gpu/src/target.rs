@@ -8,6 +8,8 @@ use crate::tensorrt::Flavour;
 
 /// Compute capabilities that TensorRT-RTX 1.7 builds for, on any machine.
 const RTX: [u32; 6] = [75, 80, 86, 89, 120, 121];
+/// The oldest that the kernels of the plugin compute on: they copy asynchronously and multiply bf16, which began with Ampere.
+const SM_MIN: u32 = 80;
 const SM_4090: u32 = 89;
 const SM_ORIN: u32 = 87;
 
@@ -65,6 +67,11 @@ impl Target {
             (Target::Host, flavour) => {
                 let gpu = first(probe()?);
                 let is_rtx = RTX.contains(&gpu.sm());
+                if gpu.sm() < SM_MIN {
+                    return refuse(format!(
+                        "smgeo's plugin has no code for {gpu}, it needs sm_{SM_MIN} or newer; choose another backend"
+                    ));
+                }
                 match flavour {
                     Some(Flavour::Rtx) if !is_rtx => refuse(format!(
                         "TensorRT-RTX does not build for sm_{}, {}; leave out --flavour",
@@ -145,5 +152,15 @@ mod tests {
         assert_eq!(Target::Host.route(None, machine((9, 0))).unwrap(), Route::enterprise(gpu((9, 0))));
         let error = Target::Host.route(Some(Flavour::Rtx), machine((9, 0))).unwrap_err().to_string();
         assert!(error.contains("does not build for sm_90"), "{error}");
+    }
+
+    #[test]
+    fn a_gpu_that_the_plugin_has_no_code_for_is_refused() {
+        for flavour in [None, Some(Flavour::Rtx), Some(Flavour::Enterprise)] {
+            let error = Target::Host.route(flavour, machine((7, 5))).unwrap_err().to_string();
+            assert!(error.contains("a GPU (sm_75)") && error.contains("needs sm_80"), "{error}");
+        }
+        assert_eq!(Target::Host.route(None, machine((8, 6))).unwrap(), Route::rtx(86));
+        assert_eq!(Target::Host.route(None, machine((12, 0))).unwrap(), Route::rtx(120));
     }
 }
