@@ -2,8 +2,9 @@
 //! backend.
 //!
 //! One stream. The encoder has one execution context and one CUDA graph for each batch size of a power of two, since a graph
-//! holds the shapes it was recorded with; other sizes are padded. Search windows stay in device memory as long as the
-//! engine keeps them prepared, so a frame uploads its queries only.
+//! holds the shapes it was recorded with; other sizes are padded. All are made at start, so that nothing is compiled in flight; where
+//! TensorRT's launches cannot be recorded they are made one by one. Search windows stay in device memory as long as the engine keeps
+//! them prepared, so a frame uploads its queries only.
 
 mod opened;
 
@@ -22,7 +23,8 @@ use crate::device::Memory;
 use crate::element::{Plain, bytes_of, bytes_of_mut};
 use crate::engines::{BATCH_MAX, Plan, WINDOW_TILES_MAX};
 use crate::error::GpuError;
-use crate::tensorrt::{Context, Engine};
+use crate::kernel_cache;
+use crate::tensorrt::{Context, Engine, Kernels};
 
 const NAME: &str = "tensorrt";
 
@@ -75,7 +77,9 @@ fn open(
     let batch_images_max = batch_images_max.clamp(1, BATCH_MAX as usize);
     let started = Stream::open().and_then(|stream| {
         let opened = matching(package, folders, name, stream.gpu(), admit)?;
-        let networks = TensorRtNetworks::load(package, stream, &opened)?;
+        let mut networks = TensorRtNetworks::load(package, stream, &opened)?;
+        networks.warm_up(batch_images_max)?;
+        kernel_cache::write(&opened.fingerprint, &networks.encoder.kernels()?);
         Ok((opened, networks))
     });
     let (opened, networks) = started.map_err(|error| refused("start", error))?;
@@ -95,16 +99,21 @@ pub struct TensorRtNetworks {
     image: CudaMemory,
     view: CudaMemory,
     features: CudaMemory,
+    /// What TensorRT works in. Shared by all contexts: on one stream they run one after the other.
+    work: CudaMemory,
+    work_bytes: usize,
     encoder: Engine,
     _locator: Engine,
     stream: Stream,
     cells: usize,
     channels: usize,
+    /// Whether the encoder's launches can be recorded, as far as was tried.
+    records: bool,
 }
 
 /// The encoder for one number of images.
 struct Batch {
-    // Nothing before the first run, which TensorRT needs outside of a graph.
+    // Nothing where the launches cannot be recorded.
     graph: Option<Graph>,
     context: Context,
 }
@@ -125,21 +134,27 @@ pub struct DeviceWindow(CudaMemory);
 impl TensorRtNetworks {
     fn load(package: &Package, stream: Stream, opened: &Opened) -> Result<Self, GpuError> {
         stream.bind()?;
-        let Opened { library, entry, .. } = opened;
-        let load = |plan: &Plan| {
+        let Opened { library, entry, fingerprint } = opened;
+        let load = |plan: &Plan, kernels: &[u8]| {
             let bytes = plan.read(package)?;
-            // SAFETY: the entry was checked: this user built the plan or the package's signer vouches for it, its hash is right, and
-            // its GPU's context is current.
-            unsafe { Engine::load(library, &bytes) }
+            // SAFETY: the entry was checked: this user built the plan or the package's signer vouches for it, its hash is right, the
+            // kernels are of this user's folder, and the GPU's context is current.
+            unsafe { Engine::load(library, &bytes, kernels) }
         };
-        let (encoder, locator) = (load(&entry.encoder)?, load(&entry.locator)?);
+        let (encoder, locator) = (load(&entry.encoder, &kernel_cache::read(fingerprint))?, load(&entry.locator, &[])?);
         let (cells, channels) = (package.manifest().cells(), package.manifest().channels);
         let batch = BATCH_MAX as usize;
         let map = batch * (WINDOW_TILES_MAX as usize * cells).pow(2) * size_of::<f32>();
         let features = batch * cells * cells * channels * size_of::<f32>();
+        let work_bytes = encoder.memory_bytes().max(locator.memory_bytes());
+        let work = stream.allocate(work_bytes)?;
+        // Windows come in many shapes; the encoder does nearly all of the work.
+        let mut locate = locator.context(Kernels::General)?;
+        // SAFETY: the memory is as long as both engines need, and lives as long as the context.
+        unsafe { locate.set_memory(work.address(), work_bytes) }?;
         Ok(Self {
             batches: BTreeMap::new(),
-            locate: locator.context()?,
+            locate,
             located: Located {
                 query: stream.allocate(features)?,
                 click: stream.allocate(batch * 2 * size_of::<f32>())?,
@@ -151,38 +166,68 @@ impl TensorRtNetworks {
             image: stream.allocate(batch * IMAGE_BYTES)?,
             view: stream.allocate(batch * size_of::<i32>())?,
             features: stream.allocate(features)?,
+            work,
+            work_bytes,
             encoder,
             _locator: locator,
             stream,
             cells,
             channels,
+            records: true,
         })
+    }
+
+    /// Makes everything that batches of up to `count` images run on, before the flight.
+    fn warm_up(&mut self, count: usize) -> Result<(), GpuError> {
+        // Any pixels will do, but the view has to be one that exists.
+        self.stream.write_at(&mut self.view, 0, bytes_of(&[0_i32; BATCH_MAX as usize]))?;
+        let powers = 0..=count.next_power_of_two().ilog2();
+        powers.into_iter().try_for_each(|power| self.add_batch(1 << power))
     }
 
     /// Runs the encoder on what lies in its inputs.
     fn run_encoder(&mut self, count: usize) -> Result<(), GpuError> {
         let size = count.next_power_of_two();
         if !self.batches.contains_key(&size) {
-            let context = self.encoder_context(size)?;
-            self.batches.insert(size, Batch { graph: None, context });
+            self.add_batch(size)?;
         }
         let batch = self.batches.get_mut(&size).expect("it was just put there");
-        let stream = self.stream.handle();
         match &batch.graph {
             // SAFETY: the graph's operands are fields of `self`.
             Some(graph) => unsafe { graph.launch() },
-            None => {
-                // SAFETY: the stream is that of the engine's context.
-                unsafe { batch.context.enqueue(stream) }?;
-                // SAFETY: as above.
-                batch.graph = Some(self.stream.capture(|| unsafe { batch.context.enqueue(stream) })?);
-                Ok(())
-            }
+            // SAFETY: the stream is that of the engine's context.
+            None => unsafe { batch.context.enqueue(self.stream.handle()) },
         }
     }
 
+    /// Runs the encoder once on a batch of this size, which TensorRT needs outside of a graph, and records it.
+    fn add_batch(&mut self, size: usize) -> Result<(), GpuError> {
+        let mut context = self.encoder_context(size)?;
+        // SAFETY: the stream is that of the engine's context, and the operands are fields of `self`.
+        unsafe { context.enqueue(self.stream.handle()) }?;
+        self.stream.wait()?;
+        let graph = if self.records { self.record(&mut context) } else { None };
+        self.records = graph.is_some();
+        self.batches.insert(size, Batch { graph, context });
+        Ok(())
+    }
+
+    /// The encoder's launches as a graph. Without one they are made one by one, which takes longer and computes the same.
+    fn record(&self, context: &mut Context) -> Option<Graph> {
+        let stream = self.stream.handle();
+        // SAFETY: as in `add_batch`.
+        let recorded = match unsafe { context.is_capturable(stream) } {
+            // SAFETY: as in `add_batch`.
+            true => self.stream.capture(|| unsafe { context.enqueue(stream) }),
+            false => Err(GpuError::TensorRt { action: "be recorded", problem: "it says so of this engine".into() }),
+        };
+        recorded.inspect_err(|error| tracing::warn!(reason = %error, "the encoder runs without a CUDA graph")).ok()
+    }
+
     fn encoder_context(&self, size: usize) -> Result<Context, GpuError> {
-        let mut context = self.encoder.context()?;
+        let mut context = self.encoder.context(Kernels::Specialised)?;
+        // SAFETY: the memory is as long as both engines need, and lives as long as the contexts.
+        unsafe { context.set_memory(self.work.address(), self.work_bytes) }?;
         let (size, edge) = (size as i64, smgeo_engine::TILE_PX as i64);
         context.set_extents("image", &[size, edge, edge, 4])?;
         context.set_extents("view", &[size])?;

@@ -29,6 +29,8 @@ pub struct Job {
     pub parser: PathBuf,
     /// Compute capability; none for the GPU of this machine.
     pub sm: Option<u32>,
+    /// Whether runs will be recorded in a CUDA graph.
+    pub capturable: bool,
     /// Inputs with open axes.
     pub profiles: Vec<JobProfile>,
     /// Where the plan is written.
@@ -98,6 +100,7 @@ impl Job {
             runtime: libraries.runtime.clone(),
             parser,
             sm,
+            capturable: false,
             profiles,
             plan: plan.to_owned(),
             timing_cache: None,
@@ -195,7 +198,8 @@ fn work(input: &mut dyn BufRead) -> Result<(), GpuError> {
     let tensorrt = unsafe { TensorRt::open(&libraries, Box::new(log)) }?;
     let profiles: Vec<Profile> = job.profiles.iter().map(profile).collect();
     let timing_cache = job.timing_cache.as_ref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
-    let request = BuildRequest { onnx: &onnx, profiles: &profiles, sm: job.sm, timing_cache: &timing_cache };
+    let Job { sm, capturable, .. } = job;
+    let request = BuildRequest { onnx: &onnx, profiles: &profiles, sm, capturable, timing_cache: &timing_cache };
     let built = tensorrt.build(&request, |phase, step, steps| {
         say(&Said::Progress { phase: phase.to_owned(), step, steps });
         true

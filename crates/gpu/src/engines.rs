@@ -145,6 +145,8 @@ pub fn build(
 }
 
 const NETWORKS: [&str; 2] = ["encoder", "locator"];
+/// The network whose runs the backend records.
+const RECORDED: &str = NETWORKS[0];
 
 /// Builds both plans under the names of files that are not whole. Gives what they are, and the version of TensorRT.
 fn build_plans(
@@ -168,7 +170,7 @@ fn build_plans(
         let file = plan_file(stem, network);
         let path = partial(package, &file);
         let job = Job::new(libraries, gpu.is_none().then_some(*sm), profiles, &path)?;
-        let job = Job { timing_cache: timing_cache.clone(), ..job };
+        let job = Job { timing_cache: timing_cache.clone(), capturable: network == RECORDED, ..job };
         version = builder::build(child(), &job, &onnx, |said| listen(network, said))?;
         let bytes = read_file(&path)?;
         plans.push(Plan { file, sha256: hash(&bytes), bytes: bytes.len() });

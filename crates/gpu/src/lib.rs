@@ -32,6 +32,7 @@ pub mod gmoe_combine;
 pub mod gmoe_fc1;
 pub mod gmoe_fc2;
 pub mod gmoe_route;
+pub mod kernel_cache;
 pub mod key;
 pub mod lowering;
 pub mod preprocess;
