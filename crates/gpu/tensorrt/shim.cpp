@@ -267,6 +267,13 @@ int32_t smgeo_trt_library::build(const smgeo_trt_build_request& request) {
     if (cache) config->setTimingCache(*cache, false);
 #endif
     std::unique_ptr<IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
+#ifdef SMGEO_TRT_RTX
+    // A network that cannot do without allocating still runs, only not from a CUDA graph.
+    if (!plan && request.capturable != 0) {
+        config->clearFlag(BuilderFlag::kREQUIRE_USER_ALLOCATION);
+        plan.reset(builder->buildSerializedNetwork(*network, *config));
+    }
+#endif
     if (!plan) return 1;
     request.plan(request.user, plan->data(), plan->size());
 #ifndef SMGEO_TRT_RTX
