@@ -12,10 +12,11 @@ demo: setup build
 test: setup-tests
 	@if command -v cargo-nextest >/dev/null; then cargo nextest run --workspace; else cargo test --workspace; fi
 
-# What CI checks before the tests.
+# What CI checks before the tests. The feature `tensorrt` brings the code that runs on a GPU, which nothing else here compiles.
 check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --features tensorrt -- -D warnings
 	cargo test --workspace --doc
 
 # The engine's tables in docs/benchmarks.md, then the runtime's own overhead; PEERS="PYTHON REFERENCE" measures others beside it, see benches/peers/setup.sh.

@@ -23,9 +23,11 @@ nvcc=$(command -v nvcc || true)
 nvcc=${nvcc:-$folder/nvidia/cu13/bin/nvcc}
 [ -x "$nvcc" ] || fail "no nvcc on PATH or in $folder; run scripts/setup-cuda.sh"
 
-# The plugin's kernels carry code for each GPU that is flown; the CUDA runtime is inside, so only the driver is needed.
+# The plugin's kernels carry code for each GPU that is flown, and intermediate code from which the driver makes that of any other
+# from sm_80 on (`--target host`); the CUDA runtime is inside, so only the driver is needed.
 targets=()
 for sm in 87 89 90; do targets+=(-gencode "arch=compute_$sm,code=sm_$sm"); done
+targets+=(-gencode "arch=compute_80,code=compute_80")
 toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
 libraries=()
 for lib in "$toolkit/lib" "$toolkit/lib64"; do [ -d "$lib" ] && libraries+=("-L$lib"); done

@@ -7,7 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-target/gpu/carry}
 ./scripts/setup-cuda.sh
-./scripts/build-cuda.sh "$out" 2>/dev/null
+# The assembler's report goes where errors do: it is shown where the build fails.
+mkdir -p "$out"
+./scripts/build-cuda.sh "$out" 2>"$out/build.log" || { cat "$out/build.log" >&2; exit 1; }
+rm "$out/build.log"
 cargo build -p smgeo-gpu --bin smgeo-gpu --features cuda
 strip -o "$out/smgeo-gpu" "${CARGO_TARGET_DIR:-target}/debug/smgeo-gpu"
 cp benches/peers/gpu_blocks.py "$out/"

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use smgeo_gpu::Probe;
 use smgeo_gpu::builder::{self, Said};
 use smgeo_gpu::engines::{self, Order};
+use smgeo_gpu::key::Key;
 use smgeo_gpu::lowering::Precision;
 use smgeo_gpu::target::Target;
 use smgeo_gpu::tensorrt::{Flavour, Libraries};
@@ -52,8 +53,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         command.arg(CHILD);
         command
     };
-    let (sm, for_this_gpu) = (route.sm, route.for_this_gpu);
-    let order = Order { package: &package, sm, for_this_gpu, precision: args.precision, libraries: &libraries };
+    // Asked for first: a build takes minutes, and without the key there would be nothing to enter.
+    let key = Key::read_or_make().context("finding the key of this user's engines")?;
+    let (sm, gpu) = (route.sm, route.gpu.as_ref());
+    let order = Order { package: &package, sm, gpu, precision: args.precision, libraries: &libraries, key: &key };
     let bar = ProgressBar::new(1).with_style(ProgressStyle::with_template("{msg:50!} {wide_bar} {elapsed}")?);
     let entry = engines::build(&order, child, |network, said| show(&bar, network, said));
     bar.finish_and_clear();

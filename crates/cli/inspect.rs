@@ -6,10 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde::Serialize;
+use smgeo_engine::conformance::{self, Tolerance};
 use smgeo_engine::gate::{self, GateReport};
-use smgeo_engine::{
-    BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View, conformance,
-};
+use smgeo_engine::{BackendName, EncoderImage, EngineConfig, LocateRequest, Manifest, Mosaic, Package, View};
 
 use crate::output::{self, say};
 use crate::trust::Trust;
@@ -85,7 +84,8 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn measured(package: &Package, config: &EngineConfig) -> anyhow::Result<Run> {
     let mut backend = smgeo_runtime::backend::build(config, package).context("starting the engine")?;
-    let suite = conformance::check(backend.as_mut(), conformance::Tolerance::F32)?;
+    let tolerance = tolerance(backend.info().precision);
+    let suite = conformance::check(backend.as_mut(), tolerance)?;
     let image = EncoderImage::query_from((128.0, 128.0), |x, y| [x as u8, y as u8, (x ^ y) as u8])?;
     let tile = EncoderImage::tile_from(|x, y| [x as u8, y as u8, (x ^ y) as u8]);
     let query_ms = median_ms(|| backend.encode(&[(&image, View::Query)]).map(|_| ()))?;
@@ -97,6 +97,16 @@ fn measured(package: &Package, config: &EngineConfig) -> anyhow::Result<Run> {
     let locate_4x4_ms = median_ms(|| backend.locate(&[request]).map(|_| ()))?;
     let engine = backend.info().to_string();
     Ok(Run { engine, conforms: suite.holds(), suite: suite.to_string(), query_ms, tile_ms, locate_4x4_ms })
+}
+
+/// What the suite allows an arithmetic: an engine of 16 bits is not held to what 32 give.
+fn tolerance(precision: &str) -> Tolerance {
+    match precision {
+        "f32" => Tolerance::F32,
+        "int8" => Tolerance::INT8,
+        // Those of bf16, which has three bits less than f16.
+        _ => Tolerance::BF16,
+    }
 }
 
 fn median_ms<E>(mut work: impl FnMut() -> Result<(), E>) -> Result<f64, E> {

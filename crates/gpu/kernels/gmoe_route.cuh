@@ -8,9 +8,11 @@
 namespace smgeo {
 
 // Writes the cell's experts (into `place`, for the moment) and gates, best first; of equal logits the lower index wins.
-// Returns nothing out of range for any logits: where they are not numbers the gates are not numbers either.
+// Returns nothing out of range for any logits: where one of them is not a number none of the gates is, whichever are chosen.
 __device__ inline void choose(const float* logits, int experts, int top_k, int* chosen, float* gate) {
     unsigned taken = 0;
+    bool sound = true;
+    for (int expert = 0; expert < experts; ++expert) sound &= logits[expert] == logits[expert];
     for (int rank = 0; rank < top_k; ++rank) {
         int best = -1;
         for (int expert = 0; expert < experts; ++expert) {
@@ -21,7 +23,7 @@ __device__ inline void choose(const float* logits, int experts, int top_k, int* 
         chosen[rank] = best;
     }
     const float highest = logits[chosen[0]];
-    float sum = 0.0f;
+    float sum = sound ? 0.0f : NAN;
     for (int rank = 0; rank < top_k; ++rank) {
         gate[rank] = expf(logits[chosen[rank]] - highest);
         sum += gate[rank];

@@ -26,7 +26,8 @@ const char* launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, c
     return emulation::run(Call::run, &call, grid, threads, false) ? "" : "threads parted at a barrier";
 #else
     kernel<<<grid, threads, 0, stream>>>(arguments...);
-    const cudaError_t status = cudaPeekAtLastError();
+    // Takes the error away: a refused launch must not be blamed on the next one.
+    const cudaError_t status = cudaGetLastError();
     return status == cudaSuccess ? "" : cudaGetErrorString(status);
 #endif
 }

@@ -2,8 +2,11 @@
 //! backend.
 //!
 //! One stream. The encoder has one execution context and one CUDA graph for each batch size of a power of two, since a graph
-//! holds the shapes it was recorded with; other sizes are padded. Search windows stay in device memory as long as the
-//! engine keeps them prepared, so a frame uploads its queries only.
+//! holds the shapes it was recorded with; other sizes are padded. All are made at start, so that nothing is compiled in flight; where
+//! TensorRT's launches cannot be recorded they are made one by one. Search windows stay in device memory as long as the engine keeps
+//! them prepared, so a frame uploads its queries only.
+
+mod opened;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,50 +16,54 @@ use smgeo_engine::batched::{Batched, LocatorOutputs, Networks, Queries};
 use smgeo_engine::image::IMAGE_BYTES;
 use smgeo_engine::{EncoderImage, EngineError, Mosaic, Package, View, gate};
 
+use self::opened::{Opened, matching};
 use crate::cuda::graph::Graph;
 use crate::cuda::{CudaMemory, Stream};
 use crate::device::Memory;
 use crate::element::{Plain, bytes_of, bytes_of_mut};
-use crate::engines::{self, BATCH_MAX, Entry, WINDOW_TILES_MAX};
+use crate::engines::{BATCH_MAX, Plan, WINDOW_TILES_MAX};
 use crate::error::GpuError;
-use crate::tensorrt::{Context, Engine, Flavour, Libraries, TensorRt};
+use crate::kernel_cache;
+use crate::tensorrt::{Context, Engine, Kernels};
 
 const NAME: &str = "tensorrt";
 
-/// Revision of the encoder's numbers, beside its plan. Raise it with every change of this program that changes what the same plan
-/// gives: features that were kept before are then encoded again.
+/// Revision of the encoder's numbers, beside the engine's fingerprint. Raise it with every change of this program that changes what
+/// the same plan gives: features that were kept before are then encoded again.
 const ENCODER_REVISION: &str = "1";
 
 /// Runs a package on TensorRT.
 pub type TensorRtBackend = Batched<TensorRtNetworks>;
 
 /// The package's engines for the GPU of this machine. In 16 bits they have to have passed the check on held-out pairs that
-/// [`gate`] keeps: what is fast must not answer otherwise than what was measured.
+/// [`gate`] keeps, these very engines on this model of GPU: what is fast must not answer otherwise than what was measured.
 pub fn admitted(
     package: &Package,
     folders: &[PathBuf],
     batch_images_max: usize,
 ) -> Result<TensorRtBackend, EngineError> {
-    open(package, folders, batch_images_max, None, |precision| {
+    let admit = |engine: &Opened| {
         let said = |error: EngineError| GpuError::Engines(error.to_string());
-        if precision == "f32" || gate::is_admitted(package, NAME, precision).map_err(said)? {
+        let checked = engine.checked_as();
+        if engine.arithmetic() == "f32" || gate::is_admitted(package, NAME, &checked).map_err(said)? {
             return Ok(());
         }
         let folder = package.folder().display();
         Err(GpuError::Engines(format!(
-            "there is no passing check of {NAME} in {precision} for the package {folder}; run `smgeo-gpu admit {folder} PAIRS` on held-out pairs"
+            "there is no passing check {NAME}-{checked} for the package {folder}; run `smgeo-gpu admit {folder} PAIRS` on held-out pairs"
         )))
-    })
+    };
+    open(package, folders, batch_images_max, None, admit).map(|(backend, _)| backend)
 }
 
-/// The package's engines without asking for that check: for the check itself. `name` is that of one engine, as `engines.toml` has it;
-/// without, the first that fits is taken.
+/// The package's engines without asking for that check: for the check itself, with the name that it is kept under. `name` is that of one
+/// engine, as `engines.toml` has it; without, the first that fits is taken.
 pub fn unchecked(
     package: &Package,
     folders: &[PathBuf],
     batch_images_max: usize,
     name: Option<&str>,
-) -> Result<TensorRtBackend, EngineError> {
+) -> Result<(TensorRtBackend, String), EngineError> {
     open(package, folders, batch_images_max, name, |_| Ok(()))
 }
 
@@ -65,49 +72,48 @@ fn open(
     folders: &[PathBuf],
     batch_images_max: usize,
     name: Option<&str>,
-    admit: impl Fn(&str) -> Result<(), GpuError>,
-) -> Result<TensorRtBackend, EngineError> {
+    admit: impl Fn(&Opened) -> Result<(), GpuError>,
+) -> Result<(TensorRtBackend, String), EngineError> {
+    let batch_images_max = batch_images_max.clamp(1, BATCH_MAX as usize);
     let started = Stream::open().and_then(|stream| {
-        let (library, entry) = matching(package, folders, name, stream.gpu().sm(), |entry| admit(arithmetic(entry)))?;
-        let networks = TensorRtNetworks::load(package, stream, library, &entry)?;
-        Ok((entry, networks))
+        let opened = matching(package, folders, name, stream.gpu(), admit)?;
+        let mut networks = TensorRtNetworks::load(package, stream, &opened)?;
+        networks.warm_up(batch_images_max)?;
+        kernel_cache::write(&opened.fingerprint, &networks.encoder.kernels()?);
+        Ok((opened, networks))
     });
-    let (entry, networks) = started.map_err(|error| refused("start", error))?;
-    // TensorRT chooses kernels anew for each plan, and with them the order of sums.
-    let revision = format!("{ENCODER_REVISION} {}", entry.encoder.sha256);
-    let info = BackendInfo::of(NAME, arithmetic(&entry), 0, package).with_encoder_revision(revision);
-    Batched::of(info, networks, batch_images_max.min(BATCH_MAX as usize))
-}
-
-/// What an engine computes in, as the engine's provenance calls it.
-fn arithmetic(entry: &Entry) -> &'static str {
-    match entry.precision.as_str() {
-        "fp16" => "f16",
-        "bf16" => "bf16",
-        _ => "f32",
-    }
+    let (opened, networks) = started.map_err(|error| refused("start", error))?;
+    // TensorRT chooses kernels anew for each plan, and TensorRT-RTX for each GPU, and with them the order of sums.
+    let revision = format!("{ENCODER_REVISION} {}", opened.fingerprint);
+    let info = BackendInfo::of(NAME, opened.arithmetic(), 0, package).with_encoder_revision(revision);
+    let checked = format!("{NAME}-{}", opened.checked_as());
+    Ok((Batched::of(info, networks, batch_images_max)?, checked))
 }
 
 /// The two networks as engines.
 pub struct TensorRtNetworks {
-    // Dropped in this order: graphs, contexts and memory before the engines, those before the library, all before the stream.
+    // Dropped in this order: graphs, contexts and memory before the engines, which keep the library open, all before the stream.
     batches: BTreeMap<usize, Batch>,
     locate: Context,
     located: Located,
     image: CudaMemory,
     view: CudaMemory,
     features: CudaMemory,
+    /// What TensorRT works in. Shared by all contexts: on one stream they run one after the other.
+    work: CudaMemory,
+    work_bytes: usize,
     encoder: Engine,
     _locator: Engine,
-    _library: TensorRt,
     stream: Stream,
     cells: usize,
     channels: usize,
+    /// Whether the encoder's launches can be recorded, as far as was tried.
+    records: bool,
 }
 
 /// The encoder for one number of images.
 struct Batch {
-    // Nothing before the first run, which TensorRT needs outside of a graph.
+    // Nothing where the launches cannot be recorded.
     graph: Option<Graph>,
     context: Context,
 }
@@ -126,22 +132,29 @@ struct Located {
 pub struct DeviceWindow(CudaMemory);
 
 impl TensorRtNetworks {
-    fn load(package: &Package, stream: Stream, library: TensorRt, entry: &Entry) -> Result<Self, GpuError> {
+    fn load(package: &Package, stream: Stream, opened: &Opened) -> Result<Self, GpuError> {
         stream.bind()?;
-        let load = |plan: &engines::Plan| {
+        let Opened { library, entry, fingerprint } = opened;
+        let load = |plan: &Plan, kernels: &[u8]| {
             let bytes = plan.read(package)?;
-            // SAFETY: the entry was checked: this machine built the plan or the package's signer vouches for it, its hash is right,
-            // and its GPU's context is current.
-            unsafe { Engine::load(&library, &bytes) }
+            // SAFETY: the entry was checked: this user built the plan or the package's signer vouches for it, its hash is right, the
+            // kernels are of this user's folder, and the GPU's context is current.
+            unsafe { Engine::load(library, &bytes, kernels) }
         };
-        let (encoder, locator) = (load(&entry.encoder)?, load(&entry.locator)?);
+        let (encoder, locator) = (load(&entry.encoder, &kernel_cache::read(fingerprint))?, load(&entry.locator, &[])?);
         let (cells, channels) = (package.manifest().cells(), package.manifest().channels);
         let batch = BATCH_MAX as usize;
         let map = batch * (WINDOW_TILES_MAX as usize * cells).pow(2) * size_of::<f32>();
         let features = batch * cells * cells * channels * size_of::<f32>();
+        let work_bytes = encoder.memory_bytes().max(locator.memory_bytes());
+        let work = stream.allocate(work_bytes)?;
+        // Windows come in many shapes; the encoder does nearly all of the work.
+        let mut locate = locator.context(Kernels::General)?;
+        // SAFETY: the memory is as long as both engines need, and lives as long as the context.
+        unsafe { locate.set_memory(work.address(), work_bytes) }?;
         Ok(Self {
             batches: BTreeMap::new(),
-            locate: locator.context()?,
+            locate,
             located: Located {
                 query: stream.allocate(features)?,
                 click: stream.allocate(batch * 2 * size_of::<f32>())?,
@@ -153,39 +166,68 @@ impl TensorRtNetworks {
             image: stream.allocate(batch * IMAGE_BYTES)?,
             view: stream.allocate(batch * size_of::<i32>())?,
             features: stream.allocate(features)?,
+            work,
+            work_bytes,
             encoder,
             _locator: locator,
-            _library: library,
             stream,
             cells,
             channels,
+            records: true,
         })
+    }
+
+    /// Makes everything that batches of up to `count` images run on, before the flight.
+    fn warm_up(&mut self, count: usize) -> Result<(), GpuError> {
+        // Any pixels will do, but the view has to be one that exists.
+        self.stream.write_at(&mut self.view, 0, bytes_of(&[0_i32; BATCH_MAX as usize]))?;
+        let powers = 0..=count.next_power_of_two().ilog2();
+        powers.into_iter().try_for_each(|power| self.add_batch(1 << power))
     }
 
     /// Runs the encoder on what lies in its inputs.
     fn run_encoder(&mut self, count: usize) -> Result<(), GpuError> {
         let size = count.next_power_of_two();
         if !self.batches.contains_key(&size) {
-            let context = self.encoder_context(size)?;
-            self.batches.insert(size, Batch { graph: None, context });
+            self.add_batch(size)?;
         }
         let batch = self.batches.get_mut(&size).expect("it was just put there");
-        let stream = self.stream.handle();
         match &batch.graph {
             // SAFETY: the graph's operands are fields of `self`.
             Some(graph) => unsafe { graph.launch() },
-            None => {
-                // SAFETY: the stream is that of the engine's context.
-                unsafe { batch.context.enqueue(stream) }?;
-                // SAFETY: as above.
-                batch.graph = Some(self.stream.capture(|| unsafe { batch.context.enqueue(stream) })?);
-                Ok(())
-            }
+            // SAFETY: the stream is that of the engine's context.
+            None => unsafe { batch.context.enqueue(self.stream.handle()) },
         }
     }
 
+    /// Runs the encoder once on a batch of this size, which TensorRT needs outside of a graph, and records it.
+    fn add_batch(&mut self, size: usize) -> Result<(), GpuError> {
+        let mut context = self.encoder_context(size)?;
+        // SAFETY: the stream is that of the engine's context, and the operands are fields of `self`.
+        unsafe { context.enqueue(self.stream.handle()) }?;
+        self.stream.wait()?;
+        let graph = if self.records { self.record(&mut context) } else { None };
+        self.records = graph.is_some();
+        self.batches.insert(size, Batch { graph, context });
+        Ok(())
+    }
+
+    /// The encoder's launches as a graph. Without one they are made one by one, which takes longer and computes the same.
+    fn record(&self, context: &mut Context) -> Option<Graph> {
+        let stream = self.stream.handle();
+        // SAFETY: as in `add_batch`.
+        let recorded = match unsafe { context.is_capturable(stream) } {
+            // SAFETY: as in `add_batch`.
+            true => self.stream.capture(|| unsafe { context.enqueue(stream) }),
+            false => Err(GpuError::TensorRt { action: "be recorded", problem: "it says so of this engine".into() }),
+        };
+        recorded.inspect_err(|error| tracing::warn!(reason = %error, "the encoder runs without a CUDA graph")).ok()
+    }
+
     fn encoder_context(&self, size: usize) -> Result<Context, GpuError> {
-        let mut context = self.encoder.context()?;
+        let mut context = self.encoder.context(Kernels::Specialised)?;
+        // SAFETY: the memory is as long as both engines need, and lives as long as the contexts.
+        unsafe { context.set_memory(self.work.address(), self.work_bytes) }?;
         let (size, edge) = (size as i64, smgeo_engine::TILE_PX as i64);
         context.set_extents("image", &[size, edge, edge, 4])?;
         context.set_extents("view", &[size])?;
@@ -252,36 +294,6 @@ impl TensorRtNetworks {
         read(stream, &located.boxes, 4 * area, &mut outputs.boxes)?;
         read(stream, &located.attention, area, &mut outputs.attention)
     }
-}
-
-/// The library and the first entry, by name, whose plans fit this GPU, were built here or are signed, and are admitted.
-fn matching(
-    package: &Package,
-    folders: &[PathBuf],
-    name: Option<&str>,
-    sm: u32,
-    admit: impl Fn(&Entry) -> Result<(), GpuError>,
-) -> Result<(TensorRt, Entry), GpuError> {
-    let mut reason = GpuError::Engines(format!(
-        "{} has no engines; run `smgeo build-engine` on this machine",
-        package.folder().display()
-    ));
-    for entry in engines::named(package, name)?.into_values() {
-        let opened = entry.flavour.parse::<Flavour>().map_err(GpuError::Engines).and_then(|flavour| {
-            let libraries = Libraries::find(flavour, folders)?;
-            let shim = std::fs::read(&libraries.shim)
-                .map_err(|source| GpuError::File { path: libraries.shim.clone(), source })?;
-            entry.check(package, sm, &engines::hash(&shim))?;
-            admit(&entry)?;
-            // SAFETY: the files lie where a person named them or the system keeps its libraries.
-            unsafe { TensorRt::open(&Libraries { parser: None, ..libraries }, Box::new(log)) }
-        });
-        match opened {
-            Ok(library) => return Ok((library, entry)),
-            Err(error) => reason = error,
-        }
-    }
-    Err(reason)
 }
 
 fn log(severity: i32, text: &str) {

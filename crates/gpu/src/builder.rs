@@ -29,6 +29,8 @@ pub struct Job {
     pub parser: PathBuf,
     /// Compute capability; none for the GPU of this machine.
     pub sm: Option<u32>,
+    /// Whether runs will be recorded in a CUDA graph.
+    pub capturable: bool,
     /// Inputs with open axes.
     pub profiles: Vec<JobProfile>,
     /// Where the plan is written.
@@ -98,6 +100,7 @@ impl Job {
             runtime: libraries.runtime.clone(),
             parser,
             sm,
+            capturable: false,
             profiles,
             plan: plan.to_owned(),
             timing_cache: None,
@@ -121,14 +124,12 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
     let mut version = None;
     let stdout = child.stdout.take().expect("standard output was piped");
     let mut lines = BufReader::new(stdout);
-    loop {
-        let mut line = String::new();
-        let count = lines.by_ref().take(LINE_BYTES_MAX).read_line(&mut line);
-        if !matches!(count, Ok(1..)) {
-            break;
-        }
-        // TensorRT prints to standard output too, where it likes.
-        let Ok(said) = serde_json::from_str::<Said>(&line) else { continue };
+    let mut line = Vec::new();
+    while matches!(lines.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line), Ok(1..)) {
+        let said = serde_json::from_str::<Said>(&String::from_utf8_lossy(&line));
+        line.clear();
+        // TensorRT prints to standard output too, what and where it likes.
+        let Ok(said) = said else { continue };
         match &said {
             Said::Log { severity, text } if *severity <= 1 => last_error = Some(text.clone()),
             Said::Done { version: built, .. } => version = Some(built.clone()),
@@ -136,6 +137,8 @@ pub fn build(mut command: Command, job: &Job, onnx: &[u8], mut listen: impl FnMu
         }
         listen(&said);
     }
+    // Closed before the child is waited for: one that goes on writing would wait for its reader.
+    drop(lines);
     let status = child.wait().map_err(|error| failed(format!("its builder is lost: {error}")))?;
     match (status.success(), version, told) {
         (true, Some(version), Ok(())) => Ok(version),
@@ -195,7 +198,8 @@ fn work(input: &mut dyn BufRead) -> Result<(), GpuError> {
     let tensorrt = unsafe { TensorRt::open(&libraries, Box::new(log)) }?;
     let profiles: Vec<Profile> = job.profiles.iter().map(profile).collect();
     let timing_cache = job.timing_cache.as_ref().and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
-    let request = BuildRequest { onnx: &onnx, profiles: &profiles, sm: job.sm, timing_cache: &timing_cache };
+    let Job { sm, capturable, .. } = job;
+    let request = BuildRequest { onnx: &onnx, profiles: &profiles, sm, capturable, timing_cache: &timing_cache };
     let built = tensorrt.build(&request, |phase, step, steps| {
         say(&Said::Progress { phase: phase.to_owned(), step, steps });
         true
@@ -205,7 +209,10 @@ fn work(input: &mut dyn BufRead) -> Result<(), GpuError> {
     };
     write(&job.plan, &built.plan)?;
     if let Some(path) = job.timing_cache.as_ref().filter(|_| !built.timing_cache.is_empty()) {
-        write(path, &built.timing_cache)?;
+        let partial = path.with_extension("partial");
+        write(&partial, &built.timing_cache)?;
+        std::fs::rename(&partial, path)
+            .map_err(|error| failed(format!("{} cannot be written: {error}", path.display())))?;
     }
     say(&Said::Done { version: tensorrt.version(), bytes: built.plan.len() });
     Ok(())

@@ -14,6 +14,7 @@ use cudarc::driver::{DriverError, result, sys};
 pub use self::stream::{CudaMemory, Stream};
 use crate::device::{Device, Launch};
 use crate::error::GpuError;
+use crate::fatbin;
 use crate::probe::Gpu;
 
 /// Every kernel of the module.
@@ -48,8 +49,13 @@ impl Cuda {
             remedy: "make it with scripts/build-cuda.sh",
             source: source.into(),
         })?;
+        fatbin::check(&image).map_err(|problem| GpuError::LibraryMissing {
+            library: "a module of CUDA kernels",
+            remedy: "make it again with scripts/build-cuda.sh",
+            source: format!("{}: {problem}", module.display()).into(),
+        })?;
         let stream = Stream::open()?;
-        // SAFETY: the image is a fat binary, whose header says how long it is; a file that is none is refused by the driver.
+        // SAFETY: the image is a fat binary, and as long as its header says.
         let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
             .map_err(failed("load the module of kernels"))?;
         let mut cuda = Self { functions: HashMap::new(), module, stream };

@@ -1,9 +1,9 @@
 //! The engines of a package: plans beside its networks, and `engines.toml`, which says what each was built for, with and by.
 //!
 //! `engines.toml` is not part of the package's identity: a plan is made from the package and changes none of its answers. Features
-//! are kept under the hash of the encoder's plan, because each build rounds in its own way. A plan is code, so it is loaded only where this machine built it
-//! or the package's signature covers it. A signed package is never written over: what a machine builds of one is entered in
-//! `engines.local.toml`, which no signature covers.
+//! are kept under the engine's fingerprint, because each build rounds in its own way. A plan is code, so it is loaded only where
+//! this user built it, which the entry's code shows ([`Key`]), or the package's signature covers it. A signed package is never written
+//! over: what a machine builds of one is entered in `engines.local.toml`, which no signature covers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,11 @@ use smgeo_engine::{Package, signature};
 
 use crate::builder::{self, Job, JobProfile, Said};
 use crate::error::GpuError;
+use crate::folders;
+use crate::key::Key;
 use crate::lowering::{self, Mixtures, Precision};
-use crate::tensorrt::Libraries;
+use crate::probe::Gpu;
+use crate::tensorrt::{Flavour, Libraries};
 
 /// Name of the file in the package's folder that says which engines there are.
 pub const ENGINES: &str = "engines.toml";
@@ -30,9 +33,8 @@ pub const WINDOW_TILES_MAX: i64 = 8;
 /// Edge of the window that the locator is made fastest for, tiles.
 const WINDOW_TILES_USUAL: i64 = 4;
 
-/// Where the system keeps what tells this machine from others.
-const MACHINE_ID: &str = "/etc/machine-id";
-const MACHINE_ID_DIGITS: usize = 32;
+// Digits of a fingerprint: enough to tell the engines of a package apart.
+const FINGERPRINT_DIGITS: usize = 12;
 
 /// What an engine is built from.
 pub struct Order<'a> {
@@ -40,12 +42,14 @@ pub struct Order<'a> {
     pub package: &'a Package,
     /// Compute capability, such as 89.
     pub sm: u32,
-    /// Whether the builder is to build for the GPU it finds here, and not for a capability it is told.
-    pub for_this_gpu: bool,
+    /// The GPU that the builder finds here and is to build for; none where it is told the capability.
+    pub gpu: Option<&'a Gpu>,
     /// What the encoder computes in.
     pub precision: Precision,
     /// Where TensorRT is.
     pub libraries: &'a Libraries,
+    /// With which the entry is marked as built by this user.
+    pub key: &'a Key,
 }
 
 /// An engine, as `engines.toml` describes it.
@@ -53,6 +57,9 @@ pub struct Order<'a> {
 pub struct Entry {
     /// Compute capability, such as 89.
     pub sm: u32,
+    /// The model of the GPU it was built on, for which TensorRT chose its kernels; none where it is for any of the capability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
     /// `rtx` or `enterprise`.
     pub flavour: String,
     /// `fp16`, `bf16` or `fp32`.
@@ -63,8 +70,8 @@ pub struct Entry {
     pub package: String,
     /// SHA-256 of our library, whose plugin is inside of the plan.
     pub plugin_sha256: String,
-    /// Which machine built it.
-    pub built_on: String,
+    /// The code of everything else here, by the key of the user who built it, hexadecimal.
+    pub code: String,
     /// The encoder's plan.
     pub encoder: Plan,
     /// The locator's plan.
@@ -77,7 +84,7 @@ pub struct Entry {
 /// Who vouches for an engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody but the machine that built it.
+    /// Nobody but the user who built it.
     #[default]
     Local,
     /// The signer of the package: the entry is signed, and with it the hash of each plan.
@@ -95,56 +102,105 @@ pub struct Plan {
     pub bytes: usize,
 }
 
-/// Builds both engines of a package and enters them. `child` makes the command of a child that calls [`builder::serve`];
-/// `listen` hears which network is being built, and how it goes.
+/// Builds both engines of a package and enters them. Nothing of an earlier build is touched before both are there. `child` makes the
+/// command of a child that calls [`builder::serve`]; `listen` hears which network is being built, and how it goes.
 pub fn build(
     order: &Order,
     child: impl Fn() -> Command,
-    mut listen: impl FnMut(&'static str, &Said),
+    listen: impl FnMut(&'static str, &Said),
 ) -> Result<Entry, GpuError> {
-    let Order { package, sm, precision, libraries, .. } = order;
+    let Order { package, sm, gpu, precision, libraries, key } = order;
     let (index, kind) = if package.signature().is_some() { (LOCAL_ENGINES, "local-") } else { (ENGINES, "") };
     let stem = format!("{kind}sm_{sm}-{}-{}", libraries.flavour, precision.name());
-    // Asked first: a build takes minutes, and without it there would be nothing to enter.
-    let built_on = this_machine()?;
-    let mixtures = if *precision == Precision::F32 { Mixtures::Gathered } else { Mixtures::Plugin };
-    let (encoder, _) = lowering::encoder(&read(package, ENCODER)?, *precision, mixtures)?;
-    let networks = [
-        ("encoder", encoder, encoder_profiles()),
-        ("locator", read(package, LOCATOR)?, locator_profiles(package.manifest().cells(), package.manifest().channels)),
-    ];
-    let mut plans = Vec::new();
-    let mut version = String::new();
-    for (network, onnx, profiles) in networks {
-        let file = format!("{stem}.{network}.plan");
-        let partial = package.folder().join(format!("{file}.partial"));
-        let sm = (!order.for_this_gpu).then_some(*sm);
-        let job = Job::new(libraries, sm, profiles, &partial)?;
-        version = builder::build(child(), &job, &onnx, |said| listen(network, said))?;
-        let bytes = read_file(&partial)?;
-        let path = package.folder().join(&file);
-        std::fs::rename(&partial, &path).map_err(|source| file_error(&path, source))?;
-        plans.push(Plan { file, sha256: hash(&bytes), bytes: bytes.len() });
+    let mut entries = listed(package, index)?;
+    let plugin_sha256 = hash(&read_file(&libraries.shim)?);
+    let built = build_plans(order, &stem, child, listen).and_then(|(plans, version)| {
+        plans.iter().try_for_each(|plan| in_place(package, &plan.file))?;
+        Ok((plans, version))
+    });
+    if built.is_err() {
+        NETWORKS.iter().for_each(|network| drop(std::fs::remove_file(partial(package, &plan_file(&stem, network)))));
     }
-    let [encoder, locator] = <[Plan; 2]>::try_from(plans).expect("two networks, two plans");
+    let ([encoder, locator], tensorrt) = built?;
     let entry = Entry {
         sm: *sm,
+        gpu: gpu.map(Gpu::model),
         flavour: libraries.flavour.name().into(),
         precision: precision.name().into(),
-        tensorrt: version,
+        tensorrt,
         package: package.hash().to_string(),
-        plugin_sha256: hash(&read_file(&libraries.shim)?),
-        built_on,
+        plugin_sha256,
+        code: String::new(),
         encoder,
         locator,
         origin: Origin::Local,
     };
-    let mut entries = listed(package, index)?;
+    let entry = entry.coded(key);
     entries.insert(stem, entry.clone());
-    let path = package.folder().join(index);
     let text = toml::to_string_pretty(&entries).map_err(|error| GpuError::Engines(error.to_string()))?;
+    let path = partial(package, index);
     std::fs::write(&path, text).map_err(|source| file_error(&path, source))?;
+    in_place(package, index)?;
     Ok(entry)
+}
+
+const NETWORKS: [&str; 2] = ["encoder", "locator"];
+/// The network whose runs the backend records.
+const RECORDED: &str = NETWORKS[0];
+
+/// Builds both plans under the names of files that are not whole. Gives what they are, and the version of TensorRT.
+fn build_plans(
+    order: &Order,
+    stem: &str,
+    child: impl Fn() -> Command,
+    mut listen: impl FnMut(&'static str, &Said),
+) -> Result<([Plan; 2], String), GpuError> {
+    let Order { package, sm, gpu, precision, libraries, .. } = order;
+    let mixtures = if *precision == Precision::F32 { Mixtures::Gathered } else { Mixtures::Plugin };
+    let (encoder, _) = lowering::encoder(&read(package, ENCODER)?, *precision, mixtures)?;
+    let manifest = package.manifest();
+    let networks = [
+        (encoder, encoder_profiles()),
+        (read(package, LOCATOR)?, locator_profiles(manifest.cells(), manifest.channels)),
+    ];
+    let timing_cache = timing_cache(libraries.flavour, *sm)?;
+    let mut plans = Vec::new();
+    let mut version = String::new();
+    for (network, (onnx, profiles)) in NETWORKS.into_iter().zip(networks) {
+        let file = plan_file(stem, network);
+        let path = partial(package, &file);
+        let job = Job::new(libraries, gpu.is_none().then_some(*sm), profiles, &path)?;
+        let job = Job { timing_cache: timing_cache.clone(), capturable: network == RECORDED, ..job };
+        version = builder::build(child(), &job, &onnx, |said| listen(network, said))?;
+        let bytes = read_file(&path)?;
+        plans.push(Plan { file, sha256: hash(&bytes), bytes: bytes.len() });
+    }
+    Ok((plans.try_into().expect("two networks, two plans"), version))
+}
+
+fn plan_file(stem: &str, network: &str) -> String {
+    format!("{stem}.{network}.plan")
+}
+
+/// Where a file of the package's folder is written before it is whole.
+fn partial(package: &Package, file: &str) -> PathBuf {
+    package.folder().join(format!("{file}.partial"))
+}
+
+fn in_place(package: &Package, file: &str) -> Result<(), GpuError> {
+    let path = package.folder().join(file);
+    std::fs::rename(partial(package, file), &path).map_err(|source| file_error(&path, source))
+}
+
+/// Where TensorRT's timings are kept from build to build: in the user's folder, because TensorRT reads them and a package's folder
+/// holds what others wrote. TensorRT-RTX takes none.
+fn timing_cache(flavour: Flavour, sm: u32) -> Result<Option<PathBuf>, GpuError> {
+    if flavour == Flavour::Rtx {
+        return Ok(None);
+    }
+    let folder = folders::cache()?;
+    std::fs::create_dir_all(&folder).map_err(|source| file_error(&folder, source))?;
+    Ok(Some(folder.join(format!("sm_{sm}-{flavour}.timings"))))
 }
 
 /// The engines that a package has, by name.
@@ -205,25 +261,57 @@ pub fn write_list(package: &Package) -> Result<PathBuf, GpuError> {
 }
 
 impl Entry {
-    /// Refuses an engine that was built for another package, GPU or library; and, since a plan is code, one that another machine
-    /// built and no signature covers.
-    pub fn check(&self, package: &Package, sm: u32, plugin_sha256: &str) -> Result<(), GpuError> {
+    /// Refuses an engine that was built for another package, GPU or library; and, since a plan is code, one that somebody else built
+    /// and no signature covers. `key` is asked for this user's key where it matters.
+    pub fn check(
+        &self,
+        package: &Package,
+        gpu: &Gpu,
+        plugin_sha256: &str,
+        key: impl FnOnce() -> Result<Key, GpuError>,
+    ) -> Result<(), GpuError> {
+        let file = &self.encoder.file;
         let refuse =
             |problem: String| Err(GpuError::Engines(format!("{problem}; run `smgeo build-engine` on this machine")));
         if self.package != package.hash().to_string() {
-            return refuse(format!("{} was built from another package", self.encoder.file));
+            return refuse(format!("{file} was built from another package"));
         }
-        if self.sm != sm {
-            return refuse(format!("{} was built for sm_{}, this GPU is sm_{sm}", self.encoder.file, self.sm));
+        if self.sm != gpu.sm() {
+            return refuse(format!("{file} was built for sm_{}, this GPU is sm_{}", self.sm, gpu.sm()));
+        }
+        if let Some(built) = self.gpu.as_ref().filter(|built| **built != gpu.model()) {
+            return refuse(format!("{file} was built on {built}, this GPU is {}", gpu.model()));
         }
         if self.plugin_sha256 != plugin_sha256 {
-            return refuse(format!("{} was built with another plugin", self.encoder.file));
+            return refuse(format!("{file} was built with another plugin"));
         }
-        if self.origin == Origin::Local && self.built_on != this_machine()? {
-            let file = &self.encoder.file;
-            return refuse(format!("{file} was built on another machine and no signature covers it"));
+        if self.origin == Origin::Signed {
+            return Ok(());
         }
-        Ok(())
+        match key() {
+            Ok(key) if key.matches(&self.message(), &self.code) => Ok(()),
+            Ok(_) => refuse(format!("{file} was not built by this user on this machine and no signature covers it")),
+            Err(error) => refuse(format!("{file} may not be this user's, and no signature covers it: {error}")),
+        }
+    }
+
+    /// The same with its code by this key.
+    pub fn coded(self, key: &Key) -> Entry {
+        Entry { code: key.code(&self.message()), ..self }
+    }
+
+    /// What the code is of: all of it but the code.
+    fn message(&self) -> Vec<u8> {
+        let entry = Entry { code: String::new(), ..self.clone() };
+        let text = serde_json::to_string(&entry).expect("an entry has names and numbers only");
+        format!("smgeo engine\n{text}").into_bytes()
+    }
+
+    /// Tells this engine, on a GPU, with a version of TensorRT, from others: what was found out about one holds for none of them.
+    pub fn fingerprint(&self, gpu: &Gpu, tensorrt: &str) -> String {
+        let Entry { encoder, locator, plugin_sha256, .. } = self;
+        let parts = format!("{}\n{}\n{plugin_sha256}\n{}\n{tensorrt}", encoder.sha256, locator.sha256, gpu.model());
+        hash(parts.as_bytes())[..FINGERPRINT_DIGITS].to_owned()
     }
 }
 
@@ -271,23 +359,6 @@ fn locator_profiles(cells: usize, channels: usize) -> Vec<JobProfile> {
     vec![queries("query", &[cells, cells, channels]), queries("click", &[2]), reference, queries("window", &[])]
 }
 
-/// A name of this machine that is the same until it is installed anew, and says nothing else about it.
-fn this_machine() -> Result<String, GpuError> {
-    machine_of(&read_file(Path::new(MACHINE_ID))?)
-}
-
-/// The name that follows from the content of [`MACHINE_ID`]. An empty one, or `uninitialized` as images are shipped with, would be the
-/// name of every machine.
-fn machine_of(id: &[u8]) -> Result<String, GpuError> {
-    let id = id.trim_ascii();
-    if id.len() != MACHINE_ID_DIGITS || !id.iter().all(u8::is_ascii_hexdigit) {
-        return Err(GpuError::Engines(format!(
-            "{MACHINE_ID} holds no id of {MACHINE_ID_DIGITS} hexadecimal digits, so engines of this machine cannot be told from others'; make one with `systemd-machine-id-setup`"
-        )));
-    }
-    Ok(hash(&[b"smgeo engines built on ", id].concat())[..16].to_owned())
-}
-
 /// SHA-256, hexadecimal.
 pub fn hash(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
@@ -303,20 +374,4 @@ fn read_file(path: &Path) -> Result<Vec<u8>, GpuError> {
 
 fn file_error(path: &Path, source: std::io::Error) -> GpuError {
     GpuError::File { path: PathBuf::from(path), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_machine_without_an_id_of_its_own_has_no_name() {
-        for id in ["", "\n", "uninitialized\n", "0123456789abcdef\n", "0123456789abcdef0123456789abcdeg\n"] {
-            let error = machine_of(id.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("/etc/machine-id") && error.contains("systemd-machine-id-setup"), "{error}");
-        }
-        let [one, other] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
-        assert_eq!(machine_of(one.as_bytes()).unwrap(), machine_of(format!("{one}\n").as_bytes()).unwrap());
-        assert_ne!(machine_of(one.as_bytes()).unwrap(), machine_of(other.as_bytes()).unwrap());
-    }
 }

@@ -9,8 +9,8 @@ use crate::error::GpuError;
 
 /// Names of the driver's library, most specific first.
 const DRIVER: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
-/// CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h.
-const CAPABILITY: [c_int; 2] = [75, 76];
+/// CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR and CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT of cuda.h.
+const NUMBERS: [c_int; 3] = [75, 76, 16];
 
 /// A GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +21,19 @@ pub struct Gpu {
     pub name: String,
     /// Compute capability, such as (8, 9).
     pub capability: (u32, u32),
+    /// How many multiprocessors it has.
+    pub multiprocessors: u32,
 }
 
 impl Gpu {
     /// The architecture as compilers call it, such as 89.
     pub fn sm(&self) -> u32 {
         self.capability.0 * 10 + self.capability.1
+    }
+
+    /// Which model it is, as far as its driver says. The name is not enough: every Jetson with an Orin may call its GPU `Orin`.
+    pub fn model(&self) -> String {
+        format!("{}, {} multiprocessors", self.name, self.multiprocessors)
     }
 }
 
@@ -105,15 +112,16 @@ unsafe fn gpu(library: &Library, index: c_int) -> Result<Gpu, GpuError> {
             function::<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(library, c"cuDeviceGetName")?;
         let attribute =
             function::<unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int>(library, c"cuDeviceGetAttribute")?;
-        let (mut device, mut numbers) = (0, [0; 2]);
+        let (mut device, mut numbers) = (0, [0; 3]);
         let mut name = [0 as c_char; 256];
         check(get(&mut device, index), "open a device")?;
         check(name_of(name.as_mut_ptr(), name.len() as c_int - 1, device), "name a device")?;
-        for (number, kind) in numbers.iter_mut().zip(CAPABILITY) {
-            check(attribute(number, kind, device), "tell a device's compute capability")?;
+        for (number, kind) in numbers.iter_mut().zip(NUMBERS) {
+            check(attribute(number, kind, device), "tell a device's compute capability and size")?;
         }
         let name = CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned();
-        Ok(Gpu { index: index as usize, name, capability: (numbers[0] as u32, numbers[1] as u32) })
+        let [major, minor, multiprocessors] = numbers.map(|number| number as u32);
+        Ok(Gpu { index: index as usize, name, capability: (major, minor), multiprocessors })
     }
 }
 

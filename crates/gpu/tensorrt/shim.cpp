@@ -5,50 +5,14 @@
 #include <NvOnnxParser.h>
 #include <dlfcn.h>
 
-#include <cstring>
 #include <memory>
-#include <mutex>
 #include <string>
+
+#include "callbacks.hpp"
 
 namespace {
 
 using namespace nvinfer1;
-
-class Log : public ILogger {
-public:
-    Log(smgeo_trt_log log, void* user) : log_(log), user_(user) {}
-    void log(Severity severity, const char* text) noexcept override {
-        log_(user_, static_cast<int32_t>(severity), text);
-    }
-    void error(const std::string& text) noexcept { log(Severity::kERROR, text.c_str()); }
-
-private:
-    smgeo_trt_log log_;
-    void* user_;
-};
-
-class Progress : public IProgressMonitor {
-public:
-    explicit Progress(const smgeo_trt_build_request& request) : request_(request) {}
-    void phaseStart(const char* phase, const char*, int32_t steps) noexcept override {
-        const std::lock_guard<std::mutex> guard(mutex_);
-        steps_ = steps;
-        going_ = going_ && request_.progress(request_.user, phase, 0, steps) != 0;
-    }
-    bool stepComplete(const char* phase, int32_t step) noexcept override {
-        const std::lock_guard<std::mutex> guard(mutex_);
-        going_ = going_ && request_.progress(request_.user, phase, step + 1, steps_) != 0;
-        return going_;
-    }
-    void phaseFinish(const char*) noexcept override {}
-
-private:
-    const smgeo_trt_build_request& request_;
-    // Phases may report from several threads.
-    std::mutex mutex_;
-    int32_t steps_ = 0;
-    bool going_ = true;
-};
 
 // A library of the system's loader, or nothing and a line in the log.
 void* open_library(const char* path, Log& log) {
@@ -94,15 +58,26 @@ struct smgeo_trt_library {
 
     bool open(const char* library, const char* parser, const char* self);
     bool configure(const smgeo_trt_build_request& request, IBuilder& builder, IBuilderConfig& config);
+    int32_t build(const smgeo_trt_build_request& request);
 };
 
+// Members are freed from the last to the first.
 struct smgeo_trt_engine {
-    smgeo_trt_library* library;
+    smgeo_trt_library* library = nullptr;
     std::unique_ptr<IRuntime> runtime;
     std::unique_ptr<ICudaEngine> engine;
+#ifdef SMGEO_TRT_RTX
+    std::unique_ptr<IRuntimeCache> kernels;
+#endif
+
+    void keep_kernels(const void* kernels, size_t bytes);
 };
 
 struct smgeo_trt_context {
+    Log* log = nullptr;
+#ifdef SMGEO_TRT_RTX
+    std::unique_ptr<IRuntimeConfig> config;
+#endif
     std::unique_ptr<IExecutionContext> context;
 };
 
@@ -138,6 +113,8 @@ bool smgeo_trt_library::open(const char* library, const char* parser, const char
 }
 
 bool smgeo_trt_library::configure(const smgeo_trt_build_request& request, IBuilder& builder, IBuilderConfig& config) {
+    // What is typed f32 is to be computed in f32: TF32 has 10 bits of mantissa and is on by itself.
+    config.clearFlag(BuilderFlag::kTF32);
     if (request.workspace_bytes_max > 0) {
         config.setMemoryPoolLimit(MemoryPoolType::kWORKSPACE, request.workspace_bytes_max);
     }
@@ -147,6 +124,7 @@ bool smgeo_trt_library::configure(const smgeo_trt_build_request& request, IBuild
         log.error("this TensorRT-RTX does not build for sm_" + std::to_string(request.sm));
         return false;
     }
+    if (request.capturable != 0) config.setFlag(BuilderFlag::kREQUIRE_USER_ALLOCATION);
 #else
     if (request.sm != 0) {
         log.error("TensorRT builds for the GPU of the machine it runs on; leave the target to that machine");
@@ -181,8 +159,11 @@ int32_t smgeo_trt_is_rtx(void) {
 }
 
 smgeo_trt_library* smgeo_trt_open(const char* library, const char* parser, const char* self, smgeo_trt_log log, void* user) {
-    std::unique_ptr<smgeo_trt_library> opened(new smgeo_trt_library{Log(log, user)});
-    return opened->open(library, parser, self) ? opened.release() : nullptr;
+    Log first(log, user);
+    return guarded<smgeo_trt_library*>(first, nullptr, [&]() -> smgeo_trt_library* {
+        std::unique_ptr<smgeo_trt_library> opened(new smgeo_trt_library{Log(log, user)});
+        return opened->open(library, parser, self) ? opened.release() : nullptr;
+    });
 }
 
 // The libraries stay open: TensorRT's threads and CUDA's may still be in them.
@@ -193,13 +174,12 @@ void smgeo_trt_close(smgeo_trt_library* library) {
 
 int32_t smgeo_trt_library_version(const smgeo_trt_library* library) { return library->version; }
 
-int32_t smgeo_trt_build(smgeo_trt_library* library, const smgeo_trt_build_request* request) {
-    Log& log = library->log;
-    if (library->create_builder == nullptr) {
+int32_t smgeo_trt_library::build(const smgeo_trt_build_request& request) {
+    if (create_builder == nullptr) {
         log.error("the library was opened without its ONNX parser");
         return 1;
     }
-    std::unique_ptr<IBuilder> builder(static_cast<IBuilder*>(library->create_builder(&log, NV_TENSORRT_VERSION)));
+    std::unique_ptr<IBuilder> builder(static_cast<IBuilder*>(create_builder(&log, NV_TENSORRT_VERSION)));
     if (!builder) return 1;
 #if defined(SMGEO_TRT_RTX) || NV_TENSORRT_MAJOR >= 11
     const uint32_t flags = 0;  // Every network is strongly typed.
@@ -210,44 +190,73 @@ int32_t smgeo_trt_build(smgeo_trt_library* library, const smgeo_trt_build_reques
     std::unique_ptr<IBuilderConfig> config(builder->createBuilderConfig());
     if (!network || !config) return 1;
     std::unique_ptr<nvonnxparser::IParser> parser(
-        static_cast<nvonnxparser::IParser*>(library->create_parser(network.get(), &log, NV_ONNX_PARSER_VERSION)));
+        static_cast<nvonnxparser::IParser*>(create_parser(network.get(), &log, NV_ONNX_PARSER_VERSION)));
     if (!parser) return 1;
-    if (!parser->parse(request->onnx, request->onnx_bytes)) {
+    if (!parser->parse(request.onnx, request.onnx_bytes)) {
         log_errors(*parser, log);
         return 1;
     }
-    if (!library->configure(*request, *builder, *config)) return 1;
-    Progress progress(*request);
+    if (!configure(request, *builder, *config)) return 1;
+    Progress progress(request);
     config->setProgressMonitor(&progress);
 #ifndef SMGEO_TRT_RTX
-    std::unique_ptr<ITimingCache> cache(config->createTimingCache(request->timing_cache, request->timing_cache_bytes));
+    std::unique_ptr<ITimingCache> cache;
+    if (request.timing_cache_bytes > 0) {
+        cache.reset(config->createTimingCache(request.timing_cache, request.timing_cache_bytes));
+    }
+    // None yet, or one of another version, which is not taken: the next build has what this one measures.
+    if (!cache) cache.reset(config->createTimingCache(nullptr, 0));
     if (cache) config->setTimingCache(*cache, false);
 #endif
     std::unique_ptr<IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
+#ifdef SMGEO_TRT_RTX
+    // A network that cannot do without allocating still runs, only not from a CUDA graph.
+    if (!plan && request.capturable != 0) {
+        config->clearFlag(BuilderFlag::kREQUIRE_USER_ALLOCATION);
+        plan.reset(builder->buildSerializedNetwork(*network, *config));
+    }
+#endif
     if (!plan) return 1;
-    request->plan(request->user, plan->data(), plan->size());
+    request.plan(request.user, plan->data(), plan->size());
 #ifndef SMGEO_TRT_RTX
     if (cache) {
         std::unique_ptr<IHostMemory> timings(cache->serialize());
-        if (timings) request->new_timing_cache(request->user, timings->data(), timings->size());
+        if (timings) request.new_timing_cache(request.user, timings->data(), timings->size());
     }
 #endif
     return 0;
 }
 
-smgeo_trt_engine* smgeo_trt_load(smgeo_trt_library* library, const void* plan, size_t bytes) {
-    std::unique_ptr<IRuntime> runtime(
-        static_cast<IRuntime*>(library->create_runtime(&library->log, NV_TENSORRT_VERSION)));
-    if (!runtime) return nullptr;
-    std::unique_ptr<ICudaEngine> engine(runtime->deserializeCudaEngine(plan, bytes));
-    if (!engine) return nullptr;
-    return new smgeo_trt_engine{library, std::move(runtime), std::move(engine)};
+int32_t smgeo_trt_build(smgeo_trt_library* library, const smgeo_trt_build_request* request) {
+    return guarded(library->log, 1, [&] { return library->build(*request); });
 }
 
-void smgeo_trt_unload(smgeo_trt_engine* engine) {
-    if (engine != nullptr) engine->engine.reset();
-    delete engine;
+// A cache that is refused leaves an empty one.
+void smgeo_trt_engine::keep_kernels(const void* bytes, size_t count) {
+#ifdef SMGEO_TRT_RTX
+    std::unique_ptr<IRuntimeConfig> config(engine->createRuntimeConfig());
+    if (config) kernels.reset(config->createRuntimeCache());
+    if (kernels && count > 0 && !kernels->deserialize(bytes, count) && config) kernels.reset(config->createRuntimeCache());
+#else
+    (void)bytes, (void)count;
+#endif
 }
+
+smgeo_trt_engine* smgeo_trt_load(smgeo_trt_library* library, const void* plan, size_t bytes, const void* kernels,
+                                 size_t kernels_bytes) {
+    return guarded<smgeo_trt_engine*>(library->log, nullptr, [&]() -> smgeo_trt_engine* {
+        auto loaded = std::make_unique<smgeo_trt_engine>();
+        loaded->library = library;
+        loaded->runtime.reset(static_cast<IRuntime*>(library->create_runtime(&library->log, NV_TENSORRT_VERSION)));
+        if (!loaded->runtime) return nullptr;
+        loaded->engine.reset(loaded->runtime->deserializeCudaEngine(plan, bytes));
+        if (!loaded->engine) return nullptr;
+        loaded->keep_kernels(kernels, kernels_bytes);
+        return loaded.release();
+    });
+}
+
+void smgeo_trt_unload(smgeo_trt_engine* engine) { delete engine; }
 
 int32_t smgeo_trt_tensor_count(const smgeo_trt_engine* engine) { return engine->engine->getNbIOTensors(); }
 
@@ -264,16 +273,56 @@ int32_t smgeo_trt_tensor_at(const smgeo_trt_engine* engine, int32_t index, smgeo
     return 0;
 }
 
-smgeo_trt_context* smgeo_trt_make_context(smgeo_trt_engine* engine) {
-    std::unique_ptr<IExecutionContext> context(engine->engine->createExecutionContext());
-    return context ? new smgeo_trt_context{std::move(context)} : nullptr;
+int32_t smgeo_trt_kernels(const smgeo_trt_engine* engine, void* user, smgeo_trt_bytes kernels) {
+#ifdef SMGEO_TRT_RTX
+    return guarded(engine->library->log, 1, [&] {
+        if (!engine->kernels) return 0;
+        std::unique_ptr<IHostMemory> bytes(engine->kernels->serialize());
+        if (!bytes) return 1;
+        kernels(user, bytes->data(), bytes->size());
+        return 0;
+    });
+#else
+    (void)engine, (void)user, (void)kernels;
+    return 0;
+#endif
+}
+
+smgeo_trt_context* smgeo_trt_make_context(smgeo_trt_engine* engine, int32_t specialised) {
+    Log& log = engine->library->log;
+    return guarded<smgeo_trt_context*>(log, nullptr, [&]() -> smgeo_trt_context* {
+        auto made = std::make_unique<smgeo_trt_context>();
+        made->log = &log;
+#ifdef SMGEO_TRT_RTX
+        made->config.reset(engine->engine->createRuntimeConfig());
+        if (!made->config) return nullptr;
+        using Strategy = DynamicShapesKernelSpecializationStrategy;
+        made->config->setDynamicShapesKernelSpecializationStrategy(specialised != 0 ? Strategy::kEAGER : Strategy::kNONE);
+        made->config->setExecutionContextAllocationStrategy(ExecutionContextAllocationStrategy::kUSER_MANAGED);
+        if (engine->kernels) made->config->setRuntimeCache(*engine->kernels);
+        made->context.reset(engine->engine->createExecutionContext(made->config.get()));
+#else
+        (void)specialised;
+        made->context.reset(engine->engine->createExecutionContext(ExecutionContextAllocationStrategy::kUSER_MANAGED));
+#endif
+        return made->context ? made.release() : nullptr;
+    });
 }
 
 void smgeo_trt_drop_context(smgeo_trt_context* context) { delete context; }
 
+int64_t smgeo_trt_memory_bytes(const smgeo_trt_engine* engine) { return engine->engine->getDeviceMemorySizeV2(); }
+
+int32_t smgeo_trt_set_memory(smgeo_trt_context* context, uint64_t address, int64_t bytes) {
+    return guarded(*context->log, 1, [&] {
+        context->context->setDeviceMemoryV2(reinterpret_cast<void*>(address), bytes);
+        return 0;
+    });
+}
+
 int32_t smgeo_trt_set_extents(smgeo_trt_context* context, const char* input, const int64_t* extents, int32_t rank) {
     if (rank < 0 || rank > SMGEO_TRT_RANK_MAX) return 1;
-    return context->context->setInputShape(input, dims_of(extents, rank)) ? 0 : 1;
+    return guarded(*context->log, 1, [&] { return context->context->setInputShape(input, dims_of(extents, rank)) ? 0 : 1; });
 }
 
 int32_t smgeo_trt_extents(const smgeo_trt_context* context, const char* tensor, int64_t* extents) {
@@ -287,5 +336,15 @@ int32_t smgeo_trt_set_address(smgeo_trt_context* context, const char* tensor, ui
 }
 
 int32_t smgeo_trt_enqueue(smgeo_trt_context* context, uint64_t stream) {
-    return context->context->enqueueV3(reinterpret_cast<cudaStream_t>(stream)) ? 0 : 1;
+    const auto handle = reinterpret_cast<cudaStream_t>(stream);
+    return guarded(*context->log, 1, [&] { return context->context->enqueueV3(handle) ? 0 : 1; });
+}
+
+int32_t smgeo_trt_is_capturable(const smgeo_trt_context* context, uint64_t stream) {
+#ifdef SMGEO_TRT_RTX
+    return context->context->isStreamCapturable(reinterpret_cast<cudaStream_t>(stream));
+#else
+    (void)context, (void)stream;
+    return 1;
+#endif
 }

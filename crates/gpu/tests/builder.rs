@@ -47,3 +47,11 @@ fn a_child_that_is_ended_by_a_signal_has_built_nothing() {
 fn a_child_that_cannot_be_started_is_named() {
     check(Command::new("/nowhere/builder"), "its builder cannot be started");
 }
+
+#[test]
+fn what_is_no_text_hides_nothing_that_comes_after_it() {
+    let mut child = Command::new("sh");
+    let script = r#"cat >/dev/null; printf '\377\376\n'; seq 100000; echo '{"log":{"severity":1,"text":"the last word"}}'; exit 1"#;
+    child.args(["-c", script]);
+    check(child, "the last word");
+}

@@ -65,7 +65,9 @@ fn built() -> Option<String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/build-cuda.sh");
     let run = Command::new(script).arg(&out).output().unwrap();
     let log = String::from_utf8_lossy(&run.stderr).into_owned() + &String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && out.join("smgeo_kernels.fatbin").exists(), "{log}");
+    assert!(run.status.success(), "{log}");
+    // As the program that loads it sees it.
+    assert_eq!(smgeo_gpu::fatbin::check(&std::fs::read(out.join("smgeo_kernels.fatbin")).unwrap()), Ok(()));
     Some(log)
 }
 

@@ -10,7 +10,9 @@ use smgeo_engine::package::{ENCODER, LOCATOR, MANIFEST};
 use smgeo_gpu::GpuError;
 use smgeo_gpu::builder::Said;
 use smgeo_gpu::engines::{self, Entry, Order};
+use smgeo_gpu::key::Key;
 use smgeo_gpu::lowering::Precision;
+use smgeo_gpu::probe::Gpu;
 use smgeo_gpu::tensorrt::{Flavour, Libraries};
 
 /// TensorRT-RTX, or nothing and a line that says so.
@@ -42,8 +44,18 @@ fn copied(from: &Path, folder: &Path) -> Package {
     Package::open(folder).unwrap()
 }
 
+/// A key of the test's own, in the package's folder.
+fn key(package: &Package) -> Result<Key, GpuError> {
+    Key::read_or_make_in(&package.folder().join("state"))
+}
+
+fn gpu(capability: (u32, u32)) -> Gpu {
+    Gpu { index: 0, name: "a GPU".into(), capability, multiprocessors: 128 }
+}
+
 fn build(package: &Package, libraries: &Libraries, sm: u32, precision: Precision) -> Result<Entry, GpuError> {
-    let order = Order { package, sm, for_this_gpu: false, precision, libraries };
+    let key = key(package)?;
+    let order = Order { package, sm, gpu: None, precision, libraries, key: &key };
     let child = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_smgeo-gpu"));
         command.arg("build-child");
@@ -76,8 +88,9 @@ fn a_package_becomes_engines_and_twice_nearly_the_same_bytes() {
     // The package is the one it was: an engine changes nothing that features depend on.
     assert_eq!(Package::open(folders[0].path()).unwrap().hash(), packages[0].hash());
     let shim = engines::hash(&std::fs::read(&libraries.shim).unwrap());
-    built[0].check(&packages[0], 89, &shim).unwrap();
-    let refused = built[0].check(&packages[0], 87, &shim).unwrap_err().to_string();
+    let check = |capability| built[0].check(&packages[0], &gpu(capability), &shim, || key(&packages[0]));
+    check((8, 9)).unwrap();
+    let refused = check((8, 7)).unwrap_err().to_string();
     assert!(refused.contains("built for sm_89, this GPU is sm_87"), "{refused}");
     std::fs::write(folders[0].path().join(&built[0].locator.file), b"code of somebody else").unwrap();
     assert!(built[0].locator.read(&packages[0]).is_err());

@@ -56,7 +56,12 @@ fn the_plugins_node_gets_what_the_plugin_takes() {
             let [w1, b1, w2, b2] = [0, 1, 2, 3].map(|at| weights[at].dims.clone());
             assert_eq!((&w1[0], &w1[1], &w1[2]), (&w2[0], &w2[2], &w2[1]));
             assert_eq!((b1, b2), (vec![w1[0], w1[2]], vec![w1[0], w1[1]]));
-            assert_eq!(node.attribute[0].i, Some(2));
+            let attribute =
+                |name: &str| node.attribute.iter().find(|attribute| attribute.name.as_deref() == Some(name));
+            assert_eq!(attribute("top_k").unwrap().i, Some(2));
+            // What the parser of TensorRT 10.3 looks for, and what the plugin answers to.
+            let found = ["plugin_namespace", "plugin_version"].map(|name| attribute(name).unwrap().s.as_deref());
+            assert_eq!(found, [Some("smgeo"), Some("1")]);
         }
         // The blocks of a stage share their experts: three pools for four nodes, in 16 bits, and nothing else of them is left.
         let pools: std::collections::BTreeSet<&String> = mixtures.iter().map(|node| &node.input[2]).collect();

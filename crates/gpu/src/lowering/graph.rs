@@ -123,6 +123,16 @@ pub fn integer(name: &str, value: i64) -> AttributeProto {
     }
 }
 
+/// An attribute that is a text.
+pub fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        s: Some(value.to_owned()),
+        r#type: Some(AttributeType::STRING),
+        ..AttributeProto::default()
+    }
+}
+
 /// Extents of a constant.
 pub fn dims_of(tensor: &TensorProto) -> Vec<usize> {
     tensor.dims.iter().map(|&dim| dim.max(0) as usize).collect()

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use rten_onnx::onnx::{DataType, NodeProto, TensorProto};
 use sha2::{Digest, Sha256};
 
-use super::graph::{Model, dims_of, floats_of, integer, integers_of, node};
+use super::graph::{Model, dims_of, floats_of, integer, integers_of, node, text};
 use super::{Mixtures, refused};
 use crate::error::GpuError;
 use crate::gmoe::EXPERTS_MAX;
@@ -192,7 +192,10 @@ fn plugin(model: &mut Model, mixture: &Mixture, [w1, b1, w2, b2]: &[String; 4]) 
     let (cells, mixed) = (model.unused("cells"), model.unused("mixed"));
     let split = model.integers(&[-1, mixture.size, channels]);
     let joined = model.integers(&[-1, mixture.size * channels]);
-    let attributes = vec![integer("top_k", mixture.top_k)];
+    // TensorRT's parser finds the plugin by the node's domain from 10.10 on; before, as in JetPack 6, by these two attributes.
+    let [namespace, version] =
+        [("plugin_namespace", "smgeo"), ("plugin_version", "1")].map(|(name, value)| text(name, value));
+    let attributes = vec![integer("top_k", mixture.top_k), namespace, version];
     let mut gmoe = node("GMoE", &[&cells, &mixture.logits, w1, b1, w2, b2], &mixed, attributes);
     gmoe.domain = Some("smgeo".into());
     vec![

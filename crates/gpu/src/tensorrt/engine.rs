@@ -35,6 +35,15 @@ pub struct Tensor {
     pub extents: Vec<i64>,
 }
 
+/// Which kernels a context runs where TensorRT-RTX compiles them on the machine; TensorRT's come with the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernels {
+    /// Those made for the shape, compiled before its first run: for few shapes that are run often.
+    Specialised,
+    /// Those for any shape, so that no new one waits for a compiler.
+    General,
+}
+
 /// A plan, loaded onto the GPU of the current CUDA context.
 pub struct Engine {
     shared: Arc<Loaded>,
@@ -60,16 +69,23 @@ pub struct Context {
 unsafe impl Send for Context {}
 
 impl Engine {
-    /// Loads a plan.
+    /// Loads a plan. `kernels` are what [`Engine::kernels`] gave for it in an earlier run, or nothing.
     ///
     /// # Safety
-    /// A plan is code: it was built on this machine, or its hash is covered by a signature that was checked. The CUDA context
-    /// of its GPU is current.
-    pub unsafe fn load(library: &TensorRt, plan: &[u8]) -> Result<Self, GpuError> {
+    /// A plan is code: it was built on this machine, or its hash is covered by a signature that was checked. So are kernels: this user
+    /// kept them. The CUDA context of its GPU is current.
+    pub unsafe fn load(library: &TensorRt, plan: &[u8], kernels: &[u8]) -> Result<Self, GpuError> {
         let opened = library.opened().clone();
         // SAFETY: see the caller; the library is open as long as the engine holds it.
-        let handle = unsafe { result::load(&opened.functions, opened.handle, plan, &opened.log) }?;
+        let handle = unsafe { result::load(&opened.functions, opened.handle, plan, kernels, &opened.log) }?;
         Ok(Self { shared: Arc::new(Loaded { handle, library: opened }) })
+    }
+
+    /// The kernels that TensorRT-RTX has compiled for it so far; nothing with TensorRT.
+    pub fn kernels(&self) -> Result<Vec<u8>, GpuError> {
+        let Loaded { handle, library } = &*self.shared;
+        // SAFETY: the engine is loaded.
+        unsafe { result::kernels(&library.functions, *handle, &library.log) }
     }
 
     /// Its inputs and outputs.
@@ -96,11 +112,19 @@ impl Engine {
         (0..count).map(tensor).collect()
     }
 
-    /// A context for it.
-    pub fn context(&self) -> Result<Context, GpuError> {
+    /// Device memory that a context works in, bytes. Contexts that never run at the same time can share it.
+    pub fn memory_bytes(&self) -> usize {
         let Loaded { handle, library } = &*self.shared;
+        // SAFETY: the engine is loaded.
+        unsafe { (library.functions.memory_bytes)(handle.as_ptr()) }.max(0) as usize
+    }
+
+    /// A context for it, which has to be given memory before it runs.
+    pub fn context(&self, kernels: Kernels) -> Result<Context, GpuError> {
+        let Loaded { handle, library } = &*self.shared;
+        let specialised = kernels == Kernels::Specialised;
         // SAFETY: the engine is loaded, and the context holds it.
-        let context = unsafe { result::make_context(&library.functions, *handle, &library.log) }?;
+        let context = unsafe { result::make_context(&library.functions, *handle, specialised, &library.log) }?;
         Ok(Context { handle: context, engine: self.shared.clone() })
     }
 }
@@ -113,6 +137,17 @@ impl Drop for Loaded {
 }
 
 impl Context {
+    /// Gives it memory to work in.
+    ///
+    /// # Safety
+    /// It is device memory of so many bytes, at least [`Engine::memory_bytes`]; it stays until the runs are over, and nothing else uses
+    /// it while they run.
+    pub unsafe fn set_memory(&mut self, address: u64, bytes: usize) -> Result<(), GpuError> {
+        let library = &self.engine.library;
+        // SAFETY: see the caller.
+        unsafe { result::set_memory(&library.functions, self.handle, address, bytes as i64, &library.log) }
+    }
+
     /// Sets the extents of an input.
     pub fn set_extents(&mut self, input: &str, extents: &[i64]) -> Result<(), GpuError> {
         let name = c_name(input)?;
@@ -148,6 +183,15 @@ impl Context {
         let library = &self.engine.library;
         // SAFETY: see the caller, and `set_address`; TensorRT refuses a run with a tensor that has no address.
         unsafe { result::enqueue(&library.functions, self.handle, stream, &library.log) }
+    }
+
+    /// Whether such a run can be recorded in a CUDA graph, with the extents and addresses that are set.
+    ///
+    /// # Safety
+    /// As [`Context::enqueue`].
+    pub unsafe fn is_capturable(&self, stream: u64) -> bool {
+        // SAFETY: see the caller; the context lives.
+        unsafe { (self.engine.library.functions.is_capturable)(self.handle.as_ptr(), stream) != 0 }
     }
 }
 

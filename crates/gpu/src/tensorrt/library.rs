@@ -80,6 +80,8 @@ pub struct BuildRequest<'a> {
     pub profiles: &'a [Profile],
     /// Compute capability to build for, such as 89; none for the GPU of this machine.
     pub sm: Option<u32>,
+    /// Whether runs will be recorded in a CUDA graph.
+    pub capturable: bool,
     /// Timings of an earlier build; TensorRT-RTX takes none.
     pub timing_cache: &'a [u8],
 }
@@ -164,6 +166,7 @@ impl TensorRt {
             profiles: profiles.as_ptr(),
             profile_count: profiles.len() as i32,
             sm: request.sm.map_or(0, |sm| sm as i32),
+            capturable: i32::from(request.capturable),
             workspace_bytes_max: 0,
             timing_cache: request.timing_cache.as_ptr().cast(),
             timing_cache_bytes: request.timing_cache.len(),

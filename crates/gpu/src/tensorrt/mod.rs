@@ -11,6 +11,6 @@ pub mod library;
 mod result;
 pub mod sys;
 
-pub use engine::{Context, Engine, Tensor, TensorElement};
+pub use engine::{Context, Engine, Kernels, Tensor, TensorElement};
 pub use libraries::{Flavour, Libraries};
 pub use library::{BuildRequest, Built, Log, Profile, TensorRt};

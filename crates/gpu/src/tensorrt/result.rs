@@ -1,6 +1,6 @@
 //! The C functions with errors: a failure is what TensorRT wrote into its log.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::ptr::NonNull;
 
 use super::library::LogState;
@@ -17,15 +17,17 @@ fn status(code: i32, log: &LogState, action: &'static str) -> Result<(), GpuErro
 }
 
 /// # Safety
-/// The library is open, and every byte of the plan can be trusted as code.
+/// The library is open, and every byte of the plan and the kernels can be trusted as code.
 pub unsafe fn load(
     functions: &Functions,
     library: NonNull<LibraryHandle>,
     plan: &[u8],
+    kernels: &[u8],
     log: &LogState,
 ) -> Result<NonNull<EngineHandle>, GpuError> {
-    // SAFETY: see the caller; TensorRT copies what it keeps of the plan.
-    let engine = unsafe { (functions.load)(library.as_ptr(), plan.as_ptr().cast(), plan.len()) };
+    let (bytes, compiled) = (plan.as_ptr().cast(), kernels.as_ptr().cast());
+    // SAFETY: see the caller; TensorRT copies what it keeps of the plan and the kernels.
+    let engine = unsafe { (functions.load)(library.as_ptr(), bytes, plan.len(), compiled, kernels.len()) };
     NonNull::new(engine).ok_or_else(|| failure(log, "load the engine"))
 }
 
@@ -44,15 +46,50 @@ pub unsafe fn tensor_at(
 }
 
 /// # Safety
+/// The engine is loaded.
+pub unsafe fn kernels(
+    functions: &Functions,
+    engine: NonNull<EngineHandle>,
+    log: &LogState,
+) -> Result<Vec<u8>, GpuError> {
+    let mut kernels: Vec<u8> = Vec::new();
+    let user = std::ptr::from_mut(&mut kernels).cast();
+    // SAFETY: see the caller; the kernels are a local, which the callback writes before the call returns.
+    status(unsafe { (functions.kernels)(engine.as_ptr(), user, take_bytes) }, log, "give its kernels")?;
+    Ok(kernels)
+}
+
+/// # Safety
+/// `user` is a vector that nothing else uses, and `bytes` are `count` bytes.
+unsafe extern "C" fn take_bytes(user: *mut c_void, bytes: *const c_void, count: usize) {
+    // SAFETY: see the caller.
+    unsafe { *user.cast::<Vec<u8>>() = std::slice::from_raw_parts(bytes.cast(), count).to_vec() };
+}
+
+/// # Safety
 /// The engine is loaded, and lives longer than the context.
 pub unsafe fn make_context(
     functions: &Functions,
     engine: NonNull<EngineHandle>,
+    specialised: bool,
     log: &LogState,
 ) -> Result<NonNull<ContextHandle>, GpuError> {
     // SAFETY: see the caller.
-    let context = unsafe { (functions.make_context)(engine.as_ptr()) };
+    let context = unsafe { (functions.make_context)(engine.as_ptr(), i32::from(specialised)) };
     NonNull::new(context).ok_or_else(|| failure(log, "make an execution context"))
+}
+
+/// # Safety
+/// The context lives, and the memory is `bytes` of the device's that nothing else uses while the context runs.
+pub unsafe fn set_memory(
+    functions: &Functions,
+    context: NonNull<ContextHandle>,
+    address: u64,
+    bytes: i64,
+    log: &LogState,
+) -> Result<(), GpuError> {
+    // SAFETY: see the caller.
+    status(unsafe { (functions.set_memory)(context.as_ptr(), address, bytes) }, log, "be given memory")
 }
 
 /// # Safety

@@ -6,7 +6,7 @@ use std::path::Path;
 use libloading::Library;
 
 /// Version of the interface; a library of another one is refused.
-pub const ABI: i32 = 1;
+pub const ABI: i32 = 2;
 /// Most axes of a tensor.
 pub const RANK_MAX: usize = 8;
 
@@ -52,6 +52,8 @@ pub struct BuildRequest {
     pub profile_count: i32,
     /// Compute capability, 0 for the GPU of this machine.
     pub sm: i32,
+    /// Not 0 for an engine whose runs will be recorded.
+    pub capturable: i32,
     /// Most memory that layers may take beside their operands; 0 leaves it to TensorRT.
     pub workspace_bytes_max: usize,
     /// Timings of an earlier build, or null.
@@ -126,18 +128,24 @@ functions! {
     library_version: fn(*const LibraryHandle) -> i32;
     /// Builds a plan.
     build: fn(*mut LibraryHandle, *const BuildRequest) -> i32;
-    /// Makes an engine of a plan.
-    load: fn(*mut LibraryHandle, *const c_void, usize) -> *mut EngineHandle;
+    /// Makes an engine of a plan, and of kernels compiled earlier.
+    load: fn(*mut LibraryHandle, *const c_void, usize, *const c_void, usize) -> *mut EngineHandle;
     /// Frees an engine.
     unload: fn(*mut EngineHandle);
     /// Number of inputs and outputs.
     tensor_count: fn(*const EngineHandle) -> i32;
     /// Describes one.
     tensor_at: fn(*const EngineHandle, i32, *mut Tensor) -> i32;
+    /// Gives the kernels compiled so far.
+    kernels: fn(*const EngineHandle, *mut c_void, BytesCallback) -> i32;
     /// Makes a context.
-    make_context: fn(*mut EngineHandle) -> *mut ContextHandle;
+    make_context: fn(*mut EngineHandle, i32) -> *mut ContextHandle;
     /// Frees a context.
     drop_context: fn(*mut ContextHandle);
+    /// Bytes of memory that a context works in.
+    memory_bytes: fn(*const EngineHandle) -> i64;
+    /// Gives it to one.
+    set_memory: fn(*mut ContextHandle, u64, i64) -> i32;
     /// Sets the extents of an input.
     set_extents: fn(*mut ContextHandle, *const c_char, *const i64, i32) -> i32;
     /// Asks for the extents of a tensor.
@@ -146,4 +154,6 @@ functions! {
     set_address: fn(*mut ContextHandle, *const c_char, u64) -> i32;
     /// Launches.
     enqueue: fn(*mut ContextHandle, u64) -> i32;
+    /// Whether that can be recorded.
+    is_capturable: fn(*const ContextHandle, u64) -> i32;
 }

@@ -164,10 +164,11 @@ impl Graph {
         (Value(first), Value(second))
     }
 
-    /// Appends a node of the domain `smgeo`.
-    pub fn custom_node(&mut self, operator: &str, inputs: &[&Value], attributes: Vec<Attribute>) -> Value {
+    /// Appends a node of the domain `smgeo`. Before version 10.10 TensorRT finds its plugin by the two attributes, not by the domain.
+    pub fn custom_node(&mut self, operator: &str, inputs: &[&Value], mut attributes: Vec<Attribute>) -> Value {
         let output = self.unused(operator);
         self.custom = true;
+        attributes.extend([Attribute::Text("plugin_namespace", "smgeo"), Attribute::Text("plugin_version", "1")]);
         self.append("smgeo", operator, inputs, attributes, vec![output.clone()]);
         Value(output)
     }
