@@ -150,6 +150,7 @@ mod tests {
                     gsd_m: 0.6,
                     class: "building".into(),
                     group: group_of(window).into(),
+                    rectified: true,
                 };
                 writer.pair(&Raster::filled(256, 256, [shade(window, query); 3]), pair).unwrap();
             }
