@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets the OpenVINO library from its PyPI wheel, for the `openvino` backend: on x86 1.3 to 1.4 times as fast as the built-in one
+# Gets the OpenVINO library from its PyPI wheel, for the `openvino` backend: on x86 1.1 to 1.3 times as fast as the built-in one
 # (docs/benchmarks.md).
 # Idempotent. Usage: setup-openvino.sh [FOLDER]   (default: ~/.local/lib/smgeo-openvino)
 set -euo pipefail

@@ -12,4 +12,4 @@ command -v python3 >/dev/null || fail "python3 with venv is needed: apt-get inst
 "$folder/bin/pip" install --quiet numpy onnx onnxruntime==1.31.1 openvino==2026.4.1
 # On x86 the wheel brings CUDA libraries along, without which it does not load.
 [ "${2:-}" = --without-pytorch ] || "$folder/bin/pip" install --quiet torch==2.15.0
-echo "the peers are in $folder; measure with --peers $folder/bin/python"
+echo "the peers are in $folder; measure with: make bench PEERS=\"$folder/bin/python\" (benches/tables.sh says what else it takes)"

@@ -226,14 +226,20 @@ impl EngineConfig {
                 Err(EngineError::Setting(problem.into()))
             }
             (BackendName::OpenVino, _) | (BackendName::Auto, Precision::Bf16) => self.openvino(package),
-            (BackendName::Auto, Precision::F32) => self.openvino(package).or_else(|error| {
-                match &error {
-                    EngineError::LibraryMissing { .. } => tracing::info!(reason = %error, "rten is taken"),
-                    _ => tracing::warn!(error = &error as &dyn std::error::Error, "openvino fails, rten is taken"),
-                }
-                self.rten(package)
-            }),
+            (BackendName::Auto, Precision::F32) => self.openvino_or_rten(package),
         }
+    }
+
+    fn openvino_or_rten(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
+        match self.openvino(package) {
+            Ok(backend) => {
+                tracing::info!(reason = "its library is found, and it is the faster one", "openvino is taken");
+                return Ok(backend);
+            }
+            Err(error @ EngineError::LibraryMissing { .. }) => tracing::info!(reason = %error, "rten is taken"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "openvino fails, rten is taken"),
+        }
+        self.rten(package)
     }
 
     fn rten(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {

@@ -1,5 +1,5 @@
-//! The fast backend on x86: OpenVINO, a fifth to a half faster than rten. The library is looked for when the backend is made, so
-//! one program runs with it and without it.
+//! The fast backend on x86: OpenVINO, 1.1 to 1.3 times as fast as rten (docs/benchmarks.md). The library is looked for when the
+//! backend is made, so one program runs with it and without it.
 
 mod library;
 mod map;

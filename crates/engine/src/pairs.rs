@@ -32,6 +32,15 @@ pub struct Pair {
     /// Unit of resampling for confidence intervals: pairs of one group are not independent.
     #[serde(default)]
     pub group: String,
+    /// Whether the query is laid out like the reference, north up at its scale. Only then does what lies around the click in one lie
+    /// so in the other.
+    #[serde(default = "rectified")]
+    pub rectified: bool,
+}
+
+// Sets were of such queries before this was written down.
+fn rectified() -> bool {
+    true
 }
 
 /// A folder of pairs.

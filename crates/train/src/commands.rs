@@ -15,6 +15,7 @@ use smgeo_train::data::pair_set::{self, PairSet};
 use smgeo_train::data::sampler::Sampler;
 use smgeo_train::data::{town, town_folder};
 use smgeo_train::eval::answer::{Asked, LaidOut, answers};
+use smgeo_train::eval::measured::Measured;
 use smgeo_train::eval::predictor::{Predictor, Weights};
 use smgeo_train::eval::report::evaluate;
 use smgeo_train::export::{self, Form, Passport};
@@ -133,19 +134,9 @@ pub fn export(
     form: Form,
     reports: &[PathBuf],
 ) -> anyhow::Result<()> {
+    let Measured { temperature, metrics } = Measured::read(reports)?;
     let (config, model) = trained(run)?;
     let model = store::mean(model, &config, mean_with)?;
-    let mut temperature = 1.0;
-    let mut metrics = toml::Table::new();
-    for (index, path) in reports.iter().enumerate() {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading report {}", path.display()))?;
-        let report: serde_json::Value = serde_json::from_str(&text)?;
-        if index == 0 {
-            temperature = report["fitted"]["temperature"].as_f64().context("the report has no fitted temperature")?;
-        }
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        metrics.insert(stem, toml::Value::try_from(&report["scores"])?);
-    }
     let provenance = std::fs::read_to_string(run.join("provenance.json")).context("reading the run's provenance")?;
     let provenance: Provenance = serde_json::from_str(&provenance).context("reading the run's provenance")?;
     let mut training = toml::Table::try_from(&provenance)?;

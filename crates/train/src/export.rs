@@ -10,6 +10,9 @@ use smgeo_engine::{EngineError, Manifest, Package, TILE_PX, signature};
 use crate::model::{Config, SmGeo};
 use crate::onnx::{self, GmoeLowering, Graph};
 
+/// The remark in both files that is the network's configuration, as TOML.
+pub const CONFIG: &str = "config";
+
 /// Why a package cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -121,7 +124,7 @@ fn remarks(config: &Config, passport: &Passport) -> Vec<(&'static str, String)> 
     vec![
         ("name", passport.name.clone()),
         ("config_sha256", hex::encode(Sha256::digest(text.as_bytes()))),
-        ("config", text),
+        (CONFIG, text),
     ]
 }
 

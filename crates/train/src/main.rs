@@ -77,7 +77,8 @@ enum Command {
         /// locate` does. Those of any other size always are.
         #[arg(long)]
         photographs: bool,
-        /// Asks about the object alone, without the witnesses around it that the engine hears.
+        /// Asks about the object alone, without the witnesses around it that the engine hears. Queries that the set says are not
+        /// laid out like the map never have any.
         #[arg(long)]
         alone: bool,
         /// Leaves out the controls, which take longer than the network.
@@ -105,7 +106,8 @@ enum Command {
         /// How weights are stored; the computation is in 32 bits either way.
         #[arg(long, default_value = "f32")]
         precision: PrecisionName,
-        /// Reports of `eval`; the first one's fitted temperature is taken, and all scores go into the manifest.
+        /// Reports of `eval`; the first one's fitted temperature is taken, and all scores go into the manifest under the names of
+        /// their files.
         #[arg(long)]
         report: Vec<PathBuf>,
     },

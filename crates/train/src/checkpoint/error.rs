@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use smgeo_engine::EngineError;
+
 /// Why a checkpoint cannot be read, or does not fit.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,4 +49,15 @@ pub enum CheckpointError {
         /// The checkpoint's shape.
         found: Vec<usize>,
     },
+    /// A package of another network.
+    #[error("{misfit}; {remedy}")]
+    Network {
+        /// What is missing, or has another shape.
+        misfit: Box<CheckpointError>,
+        /// What to change.
+        remedy: String,
+    },
+    /// An engine package that the engine would not open.
+    #[error("the package does not open")]
+    Package(#[source] EngineError),
 }

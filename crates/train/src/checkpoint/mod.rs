@@ -6,6 +6,7 @@
 mod archive;
 mod error;
 mod import;
+mod misfit;
 mod package;
 mod parameters;
 mod pickle;

@@ -8,55 +8,70 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use rten_onnx::onnx::{DataType, ModelProto, TensorProto};
+use smgeo_engine::Package;
 use smgeo_engine::package::{ENCODER, LOCATOR};
 
+use super::misfit;
 use super::weights::half;
 use super::{CheckpointError, Parameter, Weight, Weights};
+use crate::export::CONFIG;
 use crate::model::{Config, View, bias_rows, normalisation};
 
-/// Reads the weights of all `wanted` parameters from the package in `folder`, which has to be of the network of `config`.
+/// Reads the weights of all `wanted` parameters from the package in `folder`, which has to be of the network of `config`. Its
+/// files are checked against its manifest first, as the engine does.
 pub fn package(folder: &Path, config: &Config, wanted: &[Parameter]) -> Result<Weights, CheckpointError> {
+    let opened = Package::open(folder).map_err(CheckpointError::Package)?;
     let mut constants = Constants::default();
     for file in [ENCODER, LOCATOR] {
-        constants.read(&folder.join(file))?;
+        constants.read(&opened, file)?;
     }
     let mut weights = Weights::default();
-    let mut missing = Vec::new();
+    let (mut missing, mut misshapen) = (Vec::new(), None);
     for Parameter { name, shape, .. } in wanted {
         match constants.parameter(name, shape, config) {
-            Some(weight) => drop(weights.0.insert(name.clone(), weight)),
+            Some(weight) if weight.shape == *shape => drop(weights.0.insert(name.clone(), weight)),
+            Some(Weight { shape: found, .. }) => {
+                let (name, expected) = (name.clone(), shape.clone());
+                misshapen.get_or_insert(CheckpointError::Shape { name, expected, found });
+            }
             None => missing.push(name.clone()),
         }
     }
-    match missing.is_empty() {
-        true => Ok(weights),
-        false => Err(CheckpointError::Names { missing, unknown: Vec::new() }),
+    let missing = (!missing.is_empty()).then(|| CheckpointError::Names { missing, unknown: Vec::new() });
+    match misshapen.or(missing) {
+        None => Ok(weights),
+        Some(misfit) => {
+            let remedy = misfit::remedy(constants.config.as_deref(), config);
+            Err(CheckpointError::Network { misfit: Box::new(misfit), remedy })
+        }
     }
 }
 
-/// Constants of the graphs by the name of what they were emitted from.
+/// Constants of the graphs by the name of what they were emitted from, and the configuration that the graphs carry.
 #[derive(Default)]
-struct Constants(HashMap<String, Weight>);
+struct Constants {
+    weights: HashMap<String, Weight>,
+    config: Option<String>,
+}
 
 impl Constants {
-    fn read(&mut self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes = std::fs::read(path).map_err(|source| CheckpointError::File { path: path.into(), source })?;
-        let broken = |problem: String| CheckpointError::Broken { path: path.into(), problem };
+    fn read(&mut self, package: &Package, file: &str) -> Result<(), CheckpointError> {
+        let bytes = package.read(file).map_err(CheckpointError::Package)?;
+        let broken = |problem: String| CheckpointError::Broken { path: package.folder().join(file), problem };
         let model = ModelProto::parse_buf(&bytes).map_err(|error| broken(error.to_string()))?;
         let graph = model.graph.ok_or_else(|| broken("it holds no graph".into()))?;
-        for constant in &graph.initializer {
-            if let Some((name, weight)) = named(constant) {
-                self.0.insert(name, weight);
-            }
-        }
+        self.weights.extend(graph.initializer.iter().filter_map(named));
+        let remark = model.metadata_props.into_iter().find(|remark| remark.key.as_deref() == Some(CONFIG));
+        self.config = remark.and_then(|remark| remark.value).or(self.config.take());
         Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&Weight> {
-        self.0.get(name)
+        self.weights.get(name)
     }
 
-    /// The parameter of a name, in the outside layout (linear weights `[out, in]`).
+    /// The parameter of a name, in the outside layout (linear weights `[out, in]`), laid out in `shape` where it has as many
+    /// numbers.
     fn parameter(&self, name: &str, shape: &[usize], config: &Config) -> Option<Weight> {
         if let Some(rest) = name.strip_prefix("patch_embed.") {
             return self.patch_embed(rest, shape);
@@ -65,7 +80,7 @@ impl Constants {
             return self.qkv(block, leaf);
         }
         if let Some(block) = name.strip_suffix(".attn.rel_bias") {
-            return self.position(block, shape);
+            return self.position(block);
         }
         if let Some((block, rest)) = name.split_once(".moe.routers.") {
             let (view, leaf) = of_view(rest)?;
@@ -77,14 +92,15 @@ impl Constants {
             return Some(self.get(&format!("{stage}.blocks.{block}.moe.experts.{expert}"))?.clone().transposed());
         }
         match name {
-            "locator.shares" | "locator.fine.shares" => Some(self.get(name)?.mapped(shape, |share| share.ln())),
+            "locator.shares" | "locator.fine.shares" | "locator.gate_scale" => {
+                Some(self.get(name)?.logarithms().shaped(shape))
+            }
             "locator.scale" | "locator.fine.scale" => {
                 let shares = self.get(&name.replace("scale", "shares"))?;
-                Some(Weight::new(shape, vec![shares.values.iter().sum::<f32>().ln()]))
+                Some(Weight::new([1], vec![shares.values.iter().sum::<f32>().ln()]))
             }
-            "locator.gate_scale" => Some(self.get(name)?.mapped(shape, |scale| scale.ln())),
-            "locator.gate_bias" => Some(self.get(name)?.mapped(shape, |bias| bias)),
-            _ => self.get(name)?.clone().transposed().shaped(shape),
+            "locator.gate_bias" => Some(self.get(name)?.clone().shaped(shape)),
+            _ => Some(self.get(name)?.clone().transposed().shaped(shape)),
         }
     }
 
@@ -102,18 +118,23 @@ impl Constants {
         Some(Weight::new(shape, queries.chain(key.values).chain(value.values).collect::<Vec<f32>>()))
     }
 
-    /// The bias table from the biases of all pairs; `None` where the emitted window is too small to show every row.
-    fn position(&self, block: &str, shape: &[usize]) -> Option<Weight> {
+    /// The bias table from the biases of all pairs. It is that of the emitted window, which is smaller than the network's where
+    /// the whole map is.
+    fn position(&self, block: &str) -> Option<Weight> {
         let pairs = self.get(&format!("{block}.attn.bias"))?;
-        let [_, heads, size, _] = pairs.shape[..] else { return None };
+        let [_, heads, size, across] = pairs.shape[..] else { return None };
         let edge = size.isqrt();
-        let mut table = vec![f32::NAN; shape.iter().product()];
+        if size == 0 || across != size || edge * edge != size {
+            return None;
+        }
+        let rows = (2 * edge - 1) * (2 * edge - 1);
+        let mut table = vec![0.0; rows * heads];
         for (pair, row) in bias_rows(edge, edge).into_iter().enumerate() {
             for head in 0..heads {
-                *table.get_mut(row * heads + head)? = pairs.values[head * size * size + pair];
+                table[row * heads + head] = pairs.values[head * size * size + pair];
             }
         }
-        table.iter().all(|bias| !bias.is_nan()).then(|| Weight::new(shape, table))
+        Some(Weight::new([rows, heads], table))
     }
 
     fn patch_embed(&self, rest: &str, shape: &[usize]) -> Option<Weight> {
@@ -121,7 +142,7 @@ impl Constants {
         let folded = self.get(&format!("patch_embed.{leaf}"))?.row(view)?;
         let (scale, offset) = normalisation();
         if leaf.starts_with("norm") {
-            return Some(Weight::new(shape, folded.values));
+            return Some(folded.shaped(shape));
         }
         let projection = self.get("patch_embed.proj.weight")?.row(view)?;
         let [inputs, embed] = projection.shape[..] else { return None };
@@ -130,17 +151,17 @@ impl Constants {
                 let unfolded = |at: usize| projection.values[at * embed + out] / scale[at % 4] * offset[at % 4];
                 (0..inputs).map(unfolded).sum()
             };
-            return Some(Weight::new(shape, (0..embed).map(|out| folded.values[out] - shift(out)).collect::<Vec<_>>()));
+            return Some(Weight::new([embed], (0..embed).map(|out| folded.values[out] - shift(out)).collect()));
         }
         // From [(row, column, channel), embed] to [embed, channel, row, column].
-        let pixels = inputs / 4;
+        let (edge, pixels) = (Config::PATCH_PX, inputs / 4);
         let mut values = Vec::with_capacity(folded.values.len());
         for out in 0..embed {
             for (channel, scale) in scale.iter().enumerate() {
                 values.extend((0..pixels).map(|pixel| folded.values[(pixel * 4 + channel) * embed + out] / scale));
             }
         }
-        Some(Weight::new(shape, values))
+        Some(Weight::new([embed, 4, pixels], values).shaped(&[embed, 4, edge, edge]))
     }
 }
 
@@ -153,13 +174,16 @@ impl Weight {
         Some(Weight::new(shape, self.values.get(index * length..(index + 1) * length)?.to_vec()))
     }
 
-    /// The same values in another shape: layers that act on planes are emitted with axes of one.
-    fn shaped(self, shape: &[usize]) -> Option<Weight> {
-        (shape.iter().product::<usize>() == self.values.len()).then(|| Weight::new(shape, self.values))
+    /// The same values in another shape, where it holds as many: layers that act on planes are emitted with axes of one.
+    fn shaped(self, shape: &[usize]) -> Weight {
+        match shape.iter().product::<usize>() == self.values.len() {
+            true => Weight::new(shape, self.values),
+            false => self,
+        }
     }
 
-    fn mapped(&self, shape: &[usize], change: impl Fn(f32) -> f32) -> Weight {
-        Weight::new(shape, self.values.iter().map(|&value| change(value)).collect::<Vec<_>>())
+    fn logarithms(&self) -> Weight {
+        Weight::new(self.shape.clone(), self.values.iter().map(|value| value.ln()).collect())
     }
 }
 
@@ -176,7 +200,7 @@ fn of_view(name: &str) -> Option<(usize, &str)> {
 
 /// A router's constant in the outside layout: a weight is transposed, a bias loses its row axis.
 fn matrix(leaf: &str, constant: Weight, shape: &[usize]) -> Weight {
-    if leaf == "weight" { constant.transposed() } else { Weight::new(shape, constant.values) }
+    if leaf == "weight" { constant.transposed() } else { constant.shaped(shape) }
 }
 
 /// The name a float constant was emitted under (without its running number) and its values.
@@ -270,13 +294,74 @@ mod tests {
         weight.values.iter().enumerate().map(|(at, value)| value - means[at % columns]).collect()
     }
 
-    #[test]
-    fn a_package_of_another_network_is_refused_by_name() {
+    /// What is said of nano's package when it is read into another network.
+    fn refusal(change: impl Fn(&mut Config)) -> String {
         let folder = tempfile::tempdir().unwrap();
         exported(&Config::nano(), Precision::F32, folder.path());
-        let deeper = Config { depths: [2, 2, 6, 2], ..Config::nano() };
-        let wanted = parameters(&SmGeo::new(&deeper, &Device::default()).unwrap());
-        let error = package(folder.path(), &deeper, &wanted).unwrap_err().to_string();
-        assert!(error.contains("stages.2.blocks.4"), "{error}");
+        let mut config = Config::nano();
+        change(&mut config);
+        let wanted = parameters(&SmGeo::new(&config, &Device::default()).unwrap());
+        package(folder.path(), &config, &wanted).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_package_of_another_network_is_refused_with_the_tensor_both_shapes_and_the_keys_that_fit() {
+        type Change = fn(&mut Config);
+        let cases: [(Change, [&str; 3]); 5] = [
+            (|config| config.depths = [2, 2, 6, 2], ["stages.2.blocks.4", "missing", "depths = [2, 2, 4, 2]"]),
+            (
+                |config| config.moe.experts = 4,
+                [
+                    "stages.1.blocks.0.moe.routers.query.weight",
+                    "shape [4, 64], the checkpoint [6, 64]",
+                    "moe.experts = 6",
+                ],
+            ),
+            (
+                |config| config.embed = 48,
+                ["patch_embed.query.proj.weight", "shape [48, 4, 4, 4], the checkpoint [32, 4, 4, 4]", "embed = 32"],
+            ),
+            (
+                |config| config.template.cells = 7,
+                ["locator.shares", "shape [49], the checkpoint [25]", "template.cells = 5"],
+            ),
+            (
+                |config| config.heads = [2, 4, 8, 16],
+                ["stages.0.blocks.0.attn.rel_bias", "shape [225, 2], the checkpoint [225, 1]", "heads = [1, 2, 4, 8]"],
+            ),
+        ];
+        for (change, told) in cases {
+            let error = refusal(change);
+            for part in told.into_iter().chain(["under [model]"]) {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_shipped_package_fits_nano_with_four_experts_and_says_so() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/smgeo-nano"));
+        let mut config = Config::nano();
+        let mut read = |experts: usize| {
+            config.moe.experts = experts;
+            package(folder, &config, &parameters(&SmGeo::new(&config, &Device::default()).unwrap()))
+        };
+        read(4).unwrap();
+        let error = read(6).unwrap_err().to_string();
+        assert!(error.ends_with("; the package fits a plan with moe.experts = 4 under [model]"), "{error}");
+    }
+
+    #[test]
+    fn a_package_whose_file_was_exchanged_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::nano();
+        let model = exported(&config, Precision::F32, folder.path());
+        let path = folder.path().join(LOCATOR);
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let error = package(folder.path(), &config, &parameters(&model)).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains(LOCATOR), "{error}: {cause}");
     }
 }

@@ -1,6 +1,6 @@
 //! Named tensors of 32-bit floats, and their safetensors form.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
@@ -54,27 +54,6 @@ impl Weights {
             Some((name, Weight { shape: tensor.shape().to_vec(), values }))
         });
         Ok(Self(tensors.collect()))
-    }
-
-    /// Writes a safetensors file with `remarks` in its header.
-    pub fn write(&self, path: &Path, remarks: &[(&str, String)]) -> Result<(), CheckpointError> {
-        let broken = |error: safetensors::SafeTensorError| CheckpointError::Broken {
-            path: path.into(),
-            problem: error.to_string(),
-        };
-        let bytes: BTreeMap<&String, Vec<u8>> = self
-            .0
-            .iter()
-            .map(|(name, weight)| (name, weight.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
-            .collect();
-        let views = self.0.iter().map(|(name, weight)| {
-            let view = TensorView::new(Dtype::F32, weight.shape.clone(), &bytes[name]);
-            view.map(|view| (name, view)).map_err(broken)
-        });
-        let views: Vec<_> = views.collect::<Result<_, _>>()?;
-        let remarks: HashMap<String, String> =
-            remarks.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        safetensors::serialize_to_file(views, Some(remarks), path).map_err(broken)
     }
 
     /// The mean, in equal parts, of the weights of one network after several trainings; names and extents have to agree.
@@ -140,13 +119,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_survive_a_file() {
+    fn floats_of_any_width_are_read_and_integers_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        let weight = Weight::new([2, 2], vec![1.0, -2.5, f32::MIN_POSITIVE, 4.0]);
-        let weights = Weights([("a.weight".to_owned(), weight)].into());
-        weights.write(&path, &[("seed", "1".into())]).unwrap();
-        assert_eq!(Weights::read(&path).unwrap(), weights);
+        let tensors: [(&str, Dtype, &[u8]); 4] = [
+            ("single", Dtype::F32, &[0, 0, 0x20, 0xc0]),
+            ("double", Dtype::F64, &[0, 0, 0, 0, 0, 0, 4, 0xc0]),
+            ("brain", Dtype::BF16, &[0x20, 0xc0]),
+            ("integer", Dtype::I32, &[1, 0, 0, 0]),
+        ];
+        let views = tensors.map(|(name, kind, bytes)| (name, TensorView::new(kind, vec![1], bytes).unwrap()));
+        safetensors::serialize_to_file(views, None, &path).unwrap();
+        let weight = |name: &str| (name.to_owned(), Weight::new([1], vec![-2.5]));
+        assert_eq!(Weights::read(&path).unwrap(), Weights(["single", "double", "brain"].map(weight).into()));
     }
 
     #[test]

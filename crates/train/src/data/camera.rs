@@ -50,8 +50,6 @@ impl PoseErrors {
     pub const TELEMETRY: Self = Self { yaw_rad: 0.050, tilt_rad: 0.022, scale: 0.045 };
     /// Hardly any telemetry, or the nearest of the poses that are tried where there is none (`engine::pose_search`).
     pub const RAW: Self = Self { yaw_rad: 0.19, tilt_rad: 0.12, scale: 0.17 };
-    /// A pose that is exactly right.
-    pub const NONE: Self = Self { yaw_rad: 0.0, tilt_rad: 0.0, scale: 0.0 };
 }
 
 impl DroneCamera {

@@ -35,7 +35,7 @@ impl Georeference {
 }
 
 /// Converts one split (`train`, `val` or `test`) of the set in `folder`, such as `CVOGL_DroneAerial`, to a pair set in `out`;
-/// returns the number of pairs. The group of a pair is its satellite picture.
+/// returns the number of pairs. The group of a pair is its satellite picture; its query is as the camera took it.
 pub fn convert(folder: &Path, split: &str, out: &Path) -> Result<usize, DataError> {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let path = folder.join(format!("{name}_{split}.pth"));
@@ -60,6 +60,7 @@ pub fn convert(folder: &Path, split: &str, out: &Path) -> Result<usize, DataErro
             gsd_m: georeference.extent_m / satellite.width() as f64,
             class: sample.class,
             group: sample.satellite,
+            rectified: false,
         };
         writer.line(&pair)?;
     }
@@ -155,6 +156,7 @@ mod tests {
             assert_eq!(convert(folder, split, out.path()).unwrap(), count, "{split}");
             let set = PairSet::open(out.path()).unwrap();
             for pair in &set.pairs {
+                assert!(!pair.rectified, "drone views are as the camera took them");
                 assert!((pair.gsd_m - 0.6).abs() < 0.01, "{}", pair.gsd_m);
                 let (_, click) = set.query(pair).unwrap();
                 assert!(click.iter().all(|place| (0.0..256.0).contains(place)));

@@ -60,6 +60,12 @@ pub enum DataError {
     /// A picture cannot be compressed in memory.
     #[error("a picture cannot be compressed")]
     Codec(#[from] image::ImageError),
+    /// A pair set without pairs.
+    #[error(
+        "no pair can be drawn: {0}. Give boxes of buildings (pseudo_boxes.json of orthophotos, boxes.json of scenes), or draw from \
+         made towns; docs/training.md says how"
+    )]
+    NoPairs(&'static str),
     /// Nothing to draw samples from.
     #[error("no ground to draw samples from: {0}")]
     NoGround(String),

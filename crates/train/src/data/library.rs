@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::fingerprint::Fingerprint;
 use super::ground::Ground;
 use super::{DataError, dubai, naip, town_folder};
 
@@ -61,15 +61,10 @@ impl Library {
         Self { trained: Arc::new(trained), held_out: Arc::new(held_out) }
     }
 
-    /// SHA-256 over names, boxes and pixels of what is trained on, in hexadecimal.
+    /// SHA-256 over all that is known of what is trained on, in hexadecimal.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        for ground in self.trained.iter() {
-            hash.update(ground.name.as_bytes());
-            ground.boxes.iter().for_each(|object| object.xyxy.iter().for_each(|edge| hash.update(edge.to_le_bytes())));
-            ground.layers.iter().for_each(|layer| hash.update(layer.rgb()));
-            ground.frames.iter().for_each(|frame| hash.update(frame.picture.rgb()));
-        }
-        hex::encode(hash.finalize())
+        let mut fingerprint = Fingerprint::default();
+        self.trained.iter().for_each(|ground| fingerprint.ground(ground));
+        fingerprint.finish()
     }
 }

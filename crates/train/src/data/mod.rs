@@ -11,6 +11,7 @@ pub mod cvogl;
 pub mod dubai;
 mod error;
 pub mod feed;
+pub mod fingerprint;
 pub mod ground;
 pub mod library;
 pub mod look;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sha2::{Digest, Sha256};
 use smgeo_engine::{EncoderImage, TILE_PX};
 
 use super::DataError;
 use super::batch::{Batch, Click};
+use super::fingerprint::Fingerprint;
 use super::look::Look;
 use super::pair_set::{Pair, PairSet};
 use super::recipe::Recipe;
@@ -94,17 +94,18 @@ impl PairSampler {
 
     /// SHA-256 over the pairs and the bytes of their pictures, in hexadecimal.
     pub fn hash(&self) -> Result<String, DataError> {
-        let mut hash = Sha256::new();
-        for (set, pair) in self.sets.iter().flat_map(|set| set.pairs.iter().map(move |pair| (set, pair))) {
-            hash.update(
-                pair.click.iter().chain(&pair.box_xyxy).flat_map(|edge| edge.to_le_bytes()).collect::<Vec<_>>(),
-            );
-            for name in [&pair.query, &pair.reference] {
-                let path = set.path(name);
-                hash.update(std::fs::read(&path).map_err(|source| DataError::Read { path, source })?);
+        let mut fingerprint = Fingerprint::default();
+        for set in self.sets.iter() {
+            fingerprint.count(set.pairs.len());
+            for pair in &set.pairs {
+                fingerprint.pair(pair);
+                for name in [&pair.query, &pair.reference] {
+                    let path = set.path(name);
+                    fingerprint.bytes(&std::fs::read(&path).map_err(|source| DataError::Read { path, source })?);
+                }
             }
         }
-        Ok(hex::encode(hash.finalize()))
+        Ok(fingerprint.finish())
     }
 }
 
@@ -150,6 +151,7 @@ mod tests {
                     gsd_m: 0.6,
                     class: "building".into(),
                     group: group_of(window).into(),
+                    rectified: true,
                 };
                 writer.pair(&Raster::filled(256, 256, [shade(window, query); 3]), pair).unwrap();
             }
@@ -196,6 +198,17 @@ mod tests {
         assert_eq!(absent(|window| if window < 2 { "same" } else { "other" }), BTreeSet::from(expected));
         assert!(absent(|_| "same").is_empty());
         assert_eq!(absent(|_| "").len(), 12, "where no group is named, every other window is elsewhere");
+    }
+
+    #[test]
+    fn sets_that_differ_in_a_group_alone_have_other_hashes() {
+        let hash = |group_of: fn(u8) -> &'static str| {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), group_of);
+            PairSampler::open(&[folder.path().into()], &Recipe::default(), 7).unwrap().hash().unwrap()
+        };
+        assert_eq!(hash(|_| "same"), hash(|_| "same"));
+        assert_ne!(hash(|_| "same"), hash(|_| "other"));
     }
 
     #[test]

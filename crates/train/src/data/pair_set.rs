@@ -34,6 +34,13 @@ pub struct Pair {
     pub class: String,
     /// The unit of resampling for confidence intervals.
     pub group: String,
+    /// Whether the query is laid out like the reference, north up at its scale; written only where it is not.
+    #[serde(skip_serializing_if = "is_true")]
+    pub rectified: bool,
+}
+
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 impl From<pairs::Pair> for Pair {
@@ -46,6 +53,7 @@ impl From<pairs::Pair> for Pair {
             gsd_m: pair.gsd_m,
             class: pair.class,
             group: pair.group,
+            rectified: pair.rectified,
         }
     }
 }
@@ -172,8 +180,12 @@ impl PairWriter {
     }
 }
 
-/// Writes about `count` pairs drawn from grounds: windows of 4 x 4 tiles, one object clicked a query, no absent objects.
+/// Writes about `count` pairs drawn from grounds: windows of 4 x 4 tiles, one object clicked a query, no absent objects. A set
+/// without any pair is not finished: nothing can be measured on it.
 pub fn write_drawn(sampler: &Sampler, count: usize, folder: &Path) -> Result<usize, DataError> {
+    if !sampler.has_objects() {
+        return Err(DataError::NoPairs("the ground has no boxes, and pairs ask about boxed objects"));
+    }
     let mut writer = PairWriter::create(folder)?;
     let mut step = 0;
     while writer.count() < count && step < 4 * count as u64 + 16 {
@@ -190,12 +202,16 @@ pub fn write_drawn(sampler: &Sampler, count: usize, folder: &Path) -> Result<usi
                 gsd_m: resolution_m(ground, object, &bounds),
                 class: ground.boxes[object].class.clone(),
                 group: group_of(ground, step),
+                rectified: sampler.recipe().unposed == 0.0,
             };
             if writer.count() < count && is_inside(&pair.box_xyxy, &batch) {
                 writer.pair(&picture_of(&batch.queries[click.query]), pair)?;
             }
         }
         step += 1;
+    }
+    if writer.count() == 0 {
+        return Err(DataError::NoPairs("no object was found that lies whole in a window and shows in a view of it"));
     }
     writer.finish()
 }
@@ -268,7 +284,10 @@ pub fn picture_of(image: &EncoderImage) -> Raster {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::data::ground::GroundBox;
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -283,6 +302,7 @@ mod tests {
             gsd_m: 0.6,
             class: "building".into(),
             group: "town-7".into(),
+            rectified: true,
         };
         writer.pair(&Raster::filled(300, 400, [80; 3]), pair.clone()).unwrap();
         assert!(PairSet::open(folder.path()).is_err(), "it is not finished");
@@ -293,6 +313,48 @@ mod tests {
         let (image, click) = set.query(&set.pairs[0]).unwrap();
         assert_eq!(click, [128.0, 128.0]);
         assert_eq!(image.bytes()[3 + (128 * 256 + 128) * 4], 255);
+    }
+
+    /// Places with a building each, or with none.
+    fn sampler(unposed: bool, boxes: usize) -> Sampler {
+        let speckled = |seed: usize| {
+            let rgb = (0..256 * 256 * 3).map(|at| ((at / 96 * 7 + seed * 31) * 37 % 251) as u8).collect();
+            Raster::from_rgb(256, 256, rgb).unwrap()
+        };
+        let ground = |seed: usize| Ground {
+            name: format!("place-{seed}"),
+            group: "town".into(),
+            source: Source::Naip,
+            gsd_m: 0.6,
+            layers: vec![speckled(seed), speckled(seed + 100)],
+            boxes: vec![GroundBox { xyxy: [100.0, 90.0, 150.0, 140.0], class: "building".into() }; boxes],
+            frames: Vec::new(),
+        };
+        Sampler::new(Arc::new((0..17).map(ground).collect()), recipe(Source::Naip, unposed), 1).unwrap()
+    }
+
+    #[test]
+    fn a_set_says_which_of_its_queries_are_not_laid_out_like_the_map() {
+        for unposed in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            write_drawn(&sampler(unposed, 1), 2, folder.path()).unwrap();
+            let set = PairSet::open(folder.path()).unwrap();
+            assert!(set.pairs.iter().all(|pair| pair.rectified != unposed), "{unposed}");
+            let list = std::fs::read_to_string(folder.path().join(LIST)).unwrap();
+            assert_eq!(list.contains("\"rectified\":false"), unposed, "written only where it is not so: {list}");
+        }
+    }
+
+    #[test]
+    fn a_set_without_pairs_is_refused_before_anything_is_drawn() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("pairs");
+        let error = write_drawn(&sampler(false, 0), 2, &out).unwrap_err().to_string();
+        assert!(error.contains("no boxes") && error.contains("pseudo_boxes.json"), "{error}");
+        assert!(!out.exists());
+        let error = write_drawn(&sampler(false, 1), 0, &out).unwrap_err().to_string();
+        assert!(error.contains("no pair"), "{error}");
+        assert!(PairSet::open(&out).is_err(), "it is not finished");
     }
 
     #[test]

@@ -54,6 +54,17 @@ impl Sampler {
         &self.grounds
     }
 
+    /// How they are drawn.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Whether there is any object to click, in what is drawn from.
+    pub fn has_objects(&self) -> bool {
+        let is_drawn = |ground: &Ground| self.shares.iter().any(|(source, _)| *source == ground.source);
+        self.grounds.iter().any(|ground| is_drawn(ground) && !ground.boxes.is_empty())
+    }
+
     /// The batch of a step.
     pub fn batch(&self, step: u64) -> Batch {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);

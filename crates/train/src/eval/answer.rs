@@ -44,8 +44,8 @@ pub enum Asked {
     Another,
 }
 
-/// Asks a predictor about all pairs of a set. Windows are encoded once. Of a query that is not laid out like the map no pose is
-/// known, and the usual ones are tried.
+/// Asks a predictor about all pairs of a set. Windows are encoded once. Of a photograph no pose is known, and the usual ones are
+/// tried. A query that is asked as it is has witnesses only where the set says that it is laid out like the map.
 pub fn answers(
     predictor: &mut dyn Predictor,
     set: &PairSet,
@@ -71,7 +71,7 @@ pub fn answers(
     Ok(all)
 }
 
-/// Which queries are laid out like the map: north up, at its scale.
+/// Which queries are asked as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaidOut {
     /// Those of 256 x 256 px, which is how they are rectified; others are photographs.
@@ -89,20 +89,21 @@ fn maps_of(
 ) -> anyhow::Result<Vec<Maps>> {
     let photos = queries.iter().map(|query| set.photo(query)).collect::<Result<Vec<_>, _>>()?;
     let edge = TILE_PX as u32;
-    let is_rectified = |photo: &RgbImage| laid_out == LaidOut::BySize && photo.dimensions() == (edge, edge);
+    let is_as_it_is = |photo: &RgbImage| laid_out == LaidOut::BySize && photo.dimensions() == (edge, edge);
     let query = |(photo, pair): (&RgbImage, &&Pair)| {
         let click = pair.click.map(|at| at as f32);
         let image = EncoderImage::query(photo, (click[0], click[1]))?;
+        let witnesses = if pair.rectified { witnesses } else { Witnesses::NotHeard };
         let clicks = witness::clicks(witnesses, &image, click);
         Ok(Question { image, clicks })
     };
-    let rectified = photos.iter().zip(queries).filter(|(photo, _)| is_rectified(photo));
-    let rectified = rectified.map(query).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut together = located(predictor, &rectified, window)?.into_iter();
+    let as_they_are = photos.iter().zip(queries).filter(|(photo, _)| is_as_it_is(photo));
+    let as_they_are = as_they_are.map(query).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut together = located(predictor, &as_they_are, window)?.into_iter();
     let stride_px = predictor.stride_px();
-    let answered: Vec<Maps> = rectified.iter().filter_map(|asked| asked.answered(&mut together, stride_px)).collect();
+    let answered: Vec<Maps> = as_they_are.iter().filter_map(|asked| asked.answered(&mut together, stride_px)).collect();
     let mut together = answered.into_iter();
-    let maps = |(photo, pair): (&RgbImage, &&Pair)| match is_rectified(photo) {
+    let maps = |(photo, pair): (&RgbImage, &&Pair)| match is_as_it_is(photo) {
         true => together.next().context("fewer answers than queries"),
         false => in_any_pose(predictor, photo, pair.click, witnesses, window),
     };
@@ -199,10 +200,11 @@ mod tests {
 
     const CELLS: usize = 16;
 
-    /// Answers every query with the colour of its first pixel as heat, and counts what it encodes.
+    /// Answers every query with the colour of its first pixel as heat, and counts what it encodes and is asked.
     #[derive(Default)]
     struct Colour {
         queries: Vec<usize>,
+        clicks: usize,
     }
 
     impl Predictor for Colour {
@@ -217,6 +219,7 @@ mod tests {
         }
 
         fn locate(&mut self, queries: &[(Features, [f32; 2])], window: &Mosaic) -> anyhow::Result<Vec<Maps>> {
+            self.clicks += queries.len();
             let (width, height) = (window.width(), window.height());
             let map = |(features, _): &(Features, [f32; 2])| Maps {
                 width,
@@ -237,12 +240,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_photograph_changes_nothing_for_the_rectified_queries_beside_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut writer = PairWriter::create(folder.path()).unwrap();
+    /// A set of queries of these shades and edges.
+    fn set(folder: &std::path::Path, queries: &[(u8, usize)], rectified: bool) -> PairSet {
+        let mut writer = PairWriter::create(folder).unwrap();
         let reference = writer.window(&Raster::filled(256, 256, [90; 3])).unwrap();
-        for (shade, edge) in [(40, 256), (120, 300), (200, 256)] {
+        for &(shade, edge) in queries {
             let pair = Pair {
                 query: String::new(),
                 reference: reference.clone(),
@@ -251,11 +253,30 @@ mod tests {
                 gsd_m: 0.6,
                 class: String::new(),
                 group: String::new(),
+                rectified,
             };
             writer.pair(&Raster::filled(edge, edge, [shade; 3]), pair).unwrap();
         }
         writer.finish().unwrap();
-        let set = PairSet::open(folder.path()).unwrap();
+        PairSet::open(folder).unwrap()
+    }
+
+    #[test]
+    fn only_a_query_that_is_laid_out_like_the_map_has_witnesses() {
+        let cases = [(true, Witnesses::Heard, 5), (true, Witnesses::NotHeard, 1), (false, Witnesses::Heard, 1)];
+        for (rectified, witnesses, clicks) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let set = set(folder.path(), &[(40, 256)], rectified);
+            let mut predictor = Colour::default();
+            answers(&mut predictor, &set, &[Asked::Own], LaidOut::BySize, witnesses).unwrap();
+            assert_eq!(predictor.clicks, clicks, "rectified {rectified}, {witnesses:?}");
+        }
+    }
+
+    #[test]
+    fn a_photograph_changes_nothing_for_the_rectified_queries_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = set(folder.path(), &[(40, 256), (120, 300), (200, 256)], true);
         let mut predictor = Colour::default();
         let told =
             answers(&mut predictor, &set, &[Asked::Own], LaidOut::BySize, Witnesses::NotHeard).unwrap().remove(0);

@@ -169,6 +169,7 @@ mod tests {
             gsd_m: 0.5,
             class: "building".into(),
             group: group.into(),
+            rectified: true,
         }
     }
 

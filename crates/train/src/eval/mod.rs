@@ -4,6 +4,7 @@ pub mod answer;
 pub mod calibration;
 pub mod correlation;
 pub mod measure;
+pub mod measured;
 pub mod predictor;
 pub mod rectangle;
 pub mod report;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::bail;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use smgeo_engine::pairs::LIST;
 use smgeo_engine::witness::Witnesses;
 
 use super::answer::{Answer, Asked, LaidOut, answers, by_reference};
@@ -37,7 +39,7 @@ pub struct Report {
     pub fitted: Calibration,
 }
 
-/// Measures a predictor on a set. `controls` may be left out, since correlation takes its time.
+/// Measures a predictor on a set, which has to hold pairs. `controls` may be left out, since correlation takes its time.
 pub fn evaluate(
     predictor: &mut dyn Predictor,
     set: &PairSet,
@@ -45,6 +47,12 @@ pub fn evaluate(
     witnesses: Witnesses,
     controls: bool,
 ) -> anyhow::Result<Report> {
+    if set.pairs.is_empty() {
+        bail!(
+            "{} names no pair, so there is nothing to measure: `pairs` draws pairs from ground with boxes, see docs/training.md",
+            set.path(LIST).display()
+        );
+    }
     let asked = if controls { vec![Asked::Own, Asked::Another] } else { vec![Asked::Own] };
     let mut told = answers(predictor, set, &asked, laid_out, witnesses)?.into_iter();
     let own = told.next().unwrap_or_default();
@@ -150,4 +158,28 @@ fn line(f: &mut std::fmt::Formatter<'_>, name: &str, scores: &Scores) -> std::fm
     // As texts, so that the widths apply.
     let (acc25, acc50, near) = (scores.acc25.to_string(), scores.acc50.to_string(), scores.within_5_m.to_string());
     writeln!(f, "{name:<32} {:>6} {acc25:>20} {acc50:>20} {:>6.1} {near:>20}", scores.count, scores.miou.percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::data::pair_set::PairWriter;
+    use crate::eval::predictor::Weights;
+    use crate::model::SmGeo;
+    use crate::training::Plan;
+
+    #[test]
+    fn a_set_without_pairs_measures_nothing_and_is_refused() {
+        let text = "preset = 'nano'\n[data]\n[model]\nembed = 8\ndepths = [1, 1, 1, 1]\nheads = [1, 1, 1, 1]\n\
+            [model.moe]\nblocks = [[], [], [], []]\n[model.template]\nchannels = 16\n";
+        let config = toml::from_str::<Plan>(text).unwrap().config().unwrap();
+        let mut weights = Weights::new(SmGeo::new(&config, &Device::default()).unwrap(), &config);
+        let folder = tempfile::tempdir().unwrap();
+        PairWriter::create(folder.path()).unwrap().finish().unwrap();
+        let set = PairSet::open(folder.path()).unwrap();
+        let error = evaluate(&mut weights, &set, LaidOut::BySize, Witnesses::NotHeard, false).unwrap_err().to_string();
+        assert!(error.contains("pairs.jsonl names no pair") && error.contains("training.md"), "{error}");
+    }
 }

@@ -9,6 +9,18 @@ pub enum ConfigError {
     /// The name is not a preset.
     #[error("no preset is called {0:?}; take nano, small, tiny or released")]
     UnknownPreset(String),
+    /// A number lies outside of its range.
+    #[error("{key} = {value} has to lie between {low} and {high}")]
+    Range {
+        /// The offending key.
+        key: &'static str,
+        /// What it is.
+        value: f64,
+        /// The least that is allowed.
+        low: f64,
+        /// The most that is allowed.
+        high: f64,
+    },
     /// A value breaks a rule.
     #[error("{key}: {reason}")]
     Invalid {
@@ -17,6 +29,14 @@ pub enum ConfigError {
         /// What it has to be.
         reason: String,
     },
+}
+
+/// Checks that a number lies in its range, both ends included.
+pub fn within(key: &'static str, value: f64, low: f64, high: f64) -> Result<(), ConfigError> {
+    match (low..=high).contains(&value) {
+        true => Ok(()),
+        false => Err(ConfigError::Range { key, value, low, high }),
+    }
 }
 
 /// How query and reference meet.
@@ -109,6 +129,9 @@ pub struct TemplateConfig {
     pub fine_channels: usize,
 }
 
+/// Wider layers than any known network's are a slip of the pen.
+const WIDTH_MAX: f64 = 8192.0;
+
 /// The network's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,8 +158,6 @@ pub struct Config {
     pub drop_path: f64,
     /// The mixture of experts.
     pub moe: MoeConfig,
-    /// Edge of the reference image that is encoded in one go, px: 256 for tiles, 1024 for the paper's whole image.
-    pub reference_tile_px: usize,
     /// How query and reference meet.
     pub fusion: Fusion,
     /// Hidden channels of the paper's head.
@@ -208,7 +229,6 @@ impl Config {
                 pool: Pool::Stage,
                 noise_sigma: 0.1,
             },
-            reference_tile_px: 256,
             fusion: Fusion::Template,
             head_channels: 256,
             template: TemplateConfig {
@@ -225,7 +245,8 @@ impl Config {
         }
     }
 
-    /// The released architecture: no shift, no position bias, token routing, one router, softmax fusion, 1024 px.
+    /// The released architecture: no shift, no position bias, token routing, one router, softmax fusion. It is trained on tiles as all
+    /// are; its own reference of 1024 px is one image.
     pub fn released() -> Self {
         let tiny = Self::tiny();
         Self {
@@ -239,7 +260,6 @@ impl Config {
                 router: Router::Shared,
                 ..tiny.moe
             },
-            reference_tile_px: 1024,
             fusion: Fusion::Softmax,
             ..tiny
         }
@@ -268,6 +288,7 @@ impl Config {
 
     /// Checks what the layers rely on.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        self.ranges()?;
         let rule = |holds: bool, key, reason: &str| match holds {
             true => Ok(()),
             false => Err(ConfigError::Invalid { key, reason: reason.to_owned() }),
@@ -275,6 +296,9 @@ impl Config {
         rule(self.window.is_power_of_two() && self.window >= 2, "window", "has to be a power of two, 2 or more")?;
         let divides = (0..4).all(|s| self.heads[s] > 0 && self.width(s).is_multiple_of(self.heads[s]));
         rule(divides, "heads", "have to divide each stage's width")?;
+        let hidden = |ratio: f64| (self.embed as f64 * ratio) as usize > 0;
+        rule(hidden(self.mlp_ratio), "mlp_ratio", "has to give a hidden width of 1 or more")?;
+        rule(hidden(self.moe.hidden_ratio), "moe.hidden_ratio", "has to give a hidden width of 1 or more")?;
         rule(self.depths.iter().all(|&depth| depth > 0), "depths", "have to be 1 or more")?;
         let moe = &self.moe;
         rule(
@@ -291,6 +315,28 @@ impl Config {
             "template.head_channels",
             "has to be a multiple of template.gate_heads",
         )
+    }
+
+    fn ranges(&self) -> Result<(), ConfigError> {
+        let (moe, template) = (&self.moe, &self.template);
+        let widths = [
+            ("embed", self.embed),
+            ("head_channels", self.head_channels),
+            ("template.channels", template.channels),
+            ("template.projection", template.projection),
+            ("template.cells", template.cells),
+            ("template.gate_heads", template.gate_heads),
+            ("template.gate_channels", template.gate_channels),
+            ("template.head_channels", template.head_channels),
+            ("template.head_hidden", template.head_hidden),
+        ];
+        widths.into_iter().try_for_each(|(key, width)| within(key, width as f64, 1.0, WIDTH_MAX))?;
+        within("template.fine_channels", template.fine_channels as f64, 0.0, WIDTH_MAX)?;
+        within("template.spacing_cells", template.spacing_cells, 0.1, 16.0)?;
+        within("mlp_ratio", self.mlp_ratio, 0.01, 64.0)?;
+        within("moe.hidden_ratio", moe.hidden_ratio, 0.01, 64.0)?;
+        within("moe.noise_sigma", moe.noise_sigma, 0.0, 100.0)?;
+        within("drop_path", self.drop_path, 0.0, 1.0)
     }
 }
 

@@ -28,7 +28,7 @@ mod window_attention;
 
 pub use batch_norm::BatchNorm;
 pub use block::Block;
-pub use config::{Config, ConfigError, Fusion, MoeConfig, Pool, Router, TemplateConfig};
+pub use config::{Config, ConfigError, Fusion, MoeConfig, Pool, Router, TemplateConfig, within};
 pub use convolution::Convolution;
 pub use encoder::{Encoded, Encoder};
 pub use finer::Finer;

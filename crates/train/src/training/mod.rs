@@ -6,6 +6,7 @@ pub mod gradients;
 pub mod journal;
 pub mod look;
 pub mod plan;
+pub mod ranges;
 pub mod run;
 pub mod schedule;
 pub mod store;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::ranges;
 use crate::data::library::DataPlan;
 use crate::data::recipe::Recipe;
 use crate::loss::LossWeights;
@@ -106,8 +107,9 @@ impl Plan {
         plan.checked().with_context(|| format!("plan {}", path.display()))
     }
 
-    /// Checks what the parts rely on.
+    /// Checks what the parts rely on, once for all of them.
     pub fn checked(self) -> anyhow::Result<Self> {
+        ranges::check(&self)?;
         let training = &self.training;
         if training.steps == 0 || training.accumulate == 0 || training.devices == 0 {
             bail!("training.steps, training.accumulate and training.devices have to be 1 or more");
@@ -147,7 +149,7 @@ impl Plan {
         let mut table = toml::Table::try_from(&preset).context("writing the preset as TOML")?;
         merge(&mut table, &self.model);
         let config: Config = table.try_into().context("[model]")?;
-        config.validate()?;
+        config.validate().context("[model]")?;
         Ok(config)
     }
 }

@@ -214,6 +214,7 @@ mod tests {
             gsd_m: 0.6,
             class: "building".into(),
             group: "a".into(),
+            rectified: true,
         };
         writer.pair(&Raster::filled(256, 256, [80; 3]), pair).unwrap();
         writer.finish().unwrap();

@@ -1,10 +1,11 @@
 //! The paper's architecture in its small configuration: activations, gates, head, decode, and the tile mode.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use smgeo_engine::{Maps, decode};
 use smgeo_train::model::{Config, Fusion, MoeConfig, Pass, SmGeo, Trace, View};
 
 use crate::formula;
-use crate::goldens::{Goldens, channels_last, query_images, traced, values};
+use crate::goldens::{Goldens, assert_close, channels_last, query_images, traced, values};
 
 pub const CLICKS: [[f64; 2]; 2] = [[20.7, 41.2], [5.0, 60.9]];
 
@@ -152,22 +153,22 @@ fn a_mosaic_of_tiles_matches_the_reference() {
     golden.assert_close("query.norm", &values(query.clone()));
     let click = Tensor::<2>::from_data(TensorData::from([[20.7, 41.2]]), &device);
     let maps = model.locate(query, click, reference, &[0], &mut Pass::default());
-    golden.assert_close("fusion.attn", &values(maps.attention));
+    golden.assert_close("fusion.attn", &values(maps.attention.clone()));
     golden.assert_close("head.heat_logits", &values(maps.heat.clone()));
     golden.assert_close("head.box", &values(maps.bounds.clone().permute([0, 3, 1, 2])));
-    decode_matches(&golden, &values(maps.heat), &values(maps.bounds), 8, 32);
+    let (width, height) = (8, 8);
+    let (heat, boxes, attention) = (values(maps.heat), values(maps.bounds), values(maps.attention));
+    decode_matches(&golden, &Maps { width, height, heat, boxes, attention });
 }
 
-/// The engine's decode of the maps against the golden box, score and cell.
-fn decode_matches(golden: &Goldens, heat: &[f32], bounds: &[f32], cells: usize, stride_px: usize) {
-    let peak = (0..heat.len()).rev().max_by(|&a, &b| heat[a].total_cmp(&heat[b])).unwrap();
-    let (x, y) = (peak % cells, peak / cells);
-    assert_eq!(golden.get("decode.cell_xy").1, [x as f32, y as f32]);
-    let [dx, dy, w, h] = [0, 1, 2, 3].map(|part| bounds[4 * peak + part]);
-    let stride = stride_px as f32;
-    let (centre_x, centre_y) = ((x as f32 + dx) * stride, (y as f32 + dy) * stride);
-    let (half_w, half_h) = (w * stride / 2.0, h * stride / 2.0);
-    let found = [centre_x - half_w, centre_y - half_h, centre_x + half_w, centre_y + half_h];
-    golden.assert_close("decode.xyxy", &found);
-    golden.assert_close("decode.score", &[1.0 / (1.0 + (-heat[peak]).exp())]);
+/// The engine's decode of the maps against the golden box, score and cell. The formula's weights give sides below zero, which the
+/// engine takes for zero about the same middle.
+fn decode_matches(golden: &Goldens, maps: &Maps) {
+    let located = decode(maps, 32, 1.0).unwrap();
+    assert_eq!(golden.get("decode.cell_xy").1, located.cell.map(|at| at as f32));
+    let edges = golden.get("decode.xyxy").1;
+    let side = |low: f32, high: f32| if low <= high { [low, high] } else { [(low + high) / 2.0; 2] };
+    let ([left, right], [top, bottom]) = (side(edges[0], edges[2]), side(edges[1], edges[3]));
+    assert_close("decode.xyxy", &located.box_xyxy_px, &[left, top, right, bottom]);
+    golden.assert_close("decode.score", &[located.score]);
 }

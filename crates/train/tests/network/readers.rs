@@ -81,16 +81,11 @@ fn a_checkpoint_that_calls_a_shell_is_refused_by_name() {
 }
 
 #[test]
-fn our_own_weights_survive_a_file() {
+fn our_own_weights_are_put_back_completely() {
     let device = Device::flex();
     let config = mini(Config::nano());
-    let model = SmGeo::new(&config, &device).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("weights.safetensors");
-    let weights = weights_of(&model);
-    weights.write(&path, &[("architecture", config.architecture.clone())]).unwrap();
-    let fresh = SmGeo::new(&config, &device).unwrap();
-    let (loaded, report) = load(fresh, Weights::read(&path).unwrap()).unwrap();
+    let weights = weights_of(&SmGeo::new(&config, &device).unwrap());
+    let (loaded, report) = load(SmGeo::new(&config, &device).unwrap(), weights.clone()).unwrap();
     report.complete().unwrap();
     assert_eq!(weights_of(&loaded), weights);
 }
