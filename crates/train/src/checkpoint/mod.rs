@@ -6,6 +6,7 @@
 mod archive;
 mod error;
 mod import;
+mod origin;
 mod package;
 mod parameters;
 mod pickle;
@@ -14,6 +15,7 @@ mod weights;
 pub use archive::Archive;
 pub use error::CheckpointError;
 pub use import::{released, swin};
+pub use origin::{Origin, recognised};
 pub use package::package;
 pub use parameters::{LoadReport, Parameter, gradients, load, parameters, weights_of};
 pub use pickle::{Element, Items, Name, Object, Storage, TensorView};

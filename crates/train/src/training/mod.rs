@@ -8,6 +8,7 @@ pub mod look;
 pub mod plan;
 pub mod run;
 pub mod schedule;
+pub mod start;
 pub mod store;
 pub mod trainer;
 
