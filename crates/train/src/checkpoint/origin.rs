@@ -73,13 +73,10 @@ mod tests {
     fn a_file_that_is_nobodys_is_refused_with_what_it_has_and_what_is_understood() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("resnet.safetensors");
-        let names: &[(&[&str], &str)] =
-            &[(&[], "no tensors"), (&["conv1.weight", "fc.bias"], "2 tensors, among them conv1.weight, fc.bias;")];
-        for (names, says) in names {
-            let one = |name: &&str| (name.to_string(), Weight::new([1], vec![0.0]));
-            Weights(names.iter().map(one).collect()).write(&path, &[]).unwrap();
-            let error = recognised(&path, &Config::tiny()).unwrap_err().to_string();
-            assert!(error.contains(says) && error.contains("Swin with patch_embed.proj.weight"), "{error}");
-        }
+        let one = |name: &str| (name.to_owned(), Weight::new([1], vec![0.0]));
+        Weights(["conv1.weight", "fc.bias"].map(one).into()).write(&path, &[]).unwrap();
+        let error = recognised(&path, &Config::tiny()).unwrap_err().to_string();
+        assert!(error.contains("2 tensors, among them conv1.weight, fc.bias;"), "{error}");
+        assert!(error.contains("Swin with patch_embed.proj.weight"), "{error}");
     }
 }
