@@ -11,6 +11,7 @@ use smgeo_train::ablation::{self, Row, Study, Variant};
 use smgeo_train::checkpoint;
 use smgeo_train::data::cvogl as reader;
 use smgeo_train::data::library::Library;
+use smgeo_train::data::ortho::{self, Report, Request};
 use smgeo_train::data::pair_set::{self, PairSet};
 use smgeo_train::data::sampler::Sampler;
 use smgeo_train::data::{town, town_folder};
@@ -24,7 +25,7 @@ use smgeo_train::training::store::{Provenance, Store};
 use smgeo_train::training::{Plan, journal, run, store};
 use smgeo_train::view::{answer_sheet, contact_sheet, expert_sheet, plot as drawing};
 
-use crate::PairsArgs;
+use crate::{OrthoArgs, PairsArgs};
 
 /// `train`.
 pub fn train(config: &Path, out: &Path, resume: bool) -> anyhow::Result<()> {
@@ -114,6 +115,29 @@ pub fn inspect(
         if let Some(sheet) = expert_sheet::of_pair(model, &set, &set.pairs[answer.pair])? {
             sheet.save(&out.join(format!("experts-{:04}.png", answer.pair)))?;
         }
+    }
+    Ok(())
+}
+
+/// `ortho`.
+pub fn ortho(wanted: OrthoArgs) -> anyhow::Result<()> {
+    let OrthoArgs { files, out, gsd_m, source_gsd_m, city, boxes } = wanted;
+    if [Some(gsd_m), source_gsd_m].into_iter().flatten().any(|size| !(size.is_finite() && size > 0.0)) {
+        bail!("--gsd-m and --source-gsd-m are metres a pixel, more than 0");
+    }
+    let report = ortho::cut(&Request { files, out: out.clone(), gsd_m, source_gsd_m, city, boxes })?;
+    let Report { places, held_out, pictures, boxes, boxes_held_out } = report;
+    let name = ortho::HELD_OUT;
+    println!(
+        "{places} places, {pictures} pictures in {}: {held_out} places are held out as the city {name}",
+        out.display()
+    );
+    match boxes_held_out {
+        0 => println!(
+            "{boxes} boxes, none of them held out: training works, but `pairs` draws nothing, so nothing can be measured; \
+             --boxes gives footprints of buildings"
+        ),
+        _ => println!("{boxes} boxes, {boxes_held_out} of them held out for `pairs`"),
     }
     Ok(())
 }

@@ -49,6 +49,8 @@ enum Command {
         #[arg(long, default_value_t = 48)]
         frames: usize,
     },
+    /// Cuts your own orthophotos into tiles to train on.
+    Ortho(OrthoArgs),
     /// Converts CVOGL, as it lies on disk, to a pair set.
     Cvogl {
         /// The set's folder, such as CVOGL_DroneAerial.
@@ -171,6 +173,30 @@ enum Command {
     },
 }
 
+/// Which orthophotos are cut, and how.
+#[derive(Args)]
+struct OrthoArgs {
+    /// GeoTIFFs, or plain pictures with --source-gsd-m. `AREA_DATE.tif` says which show the same ground, and when: smallville_2020.tif
+    /// and smallville_2023.tif.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Folder for the tiles.
+    #[arg(long)]
+    out: PathBuf,
+    /// Metres a pixel of the tiles.
+    #[arg(long, default_value_t = 0.6)]
+    gsd_m: f64,
+    /// Metres a pixel of pictures that do not say where they lie.
+    #[arg(long)]
+    source_gsd_m: Option<f64>,
+    /// The area of all files, whatever their names say.
+    #[arg(long, value_name = "NAME")]
+    city: Option<String>,
+    /// Footprints of buildings, polygons in GeoJSON: in degrees, as OpenStreetMap has them, or in the system of the pictures.
+    #[arg(long, value_name = "FILE")]
+    boxes: Option<PathBuf>,
+}
+
 /// Which pairs are drawn, and where they go.
 #[derive(Args)]
 struct PairsArgs {
@@ -286,6 +312,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Train { config, out, resume } => commands::train(&config, &out, resume),
         Command::Towns { out, first, count, frames } => commands::towns(&out, first, count, frames),
+        Command::Ortho(wanted) => commands::ortho(wanted),
         Command::Cvogl { folder, split, out } => commands::cvogl(&folder, &split, &out),
         Command::Pairs(drawn) => commands::pairs(&drawn),
         Command::Eval { model, pairs, report, photographs, alone, no_controls } => {

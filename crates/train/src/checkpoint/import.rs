@@ -5,15 +5,19 @@ use std::path::Path;
 use super::archive::Archive;
 use super::pickle::Object;
 use super::{CheckpointError, Weight, Weights};
-use crate::model::Config;
+use crate::model::{Config, Router};
 
 /// Reads a Swin checkpoint, Microsoft's `.pth` (`{"model": {...}}`) or timm's flat safetensors, as weights of `config`.
 ///
 /// Position tables are brought to the config's window by bicubic interpolation, the RGB patch embedding serves both views
 /// with a zero fourth channel, and every expert starts as a copy of its stage's first replaced MLP. What Swin has not
-/// (routers, locator, pyramid) is absent.
+/// (routers, locator, pyramid) is absent, and so is the last norm where the network has none.
 pub fn swin(path: &Path, config: &Config) -> Result<Weights, CheckpointError> {
-    let mut theirs = state(path, "model")?;
+    swin_of(state(path)?, path, config)
+}
+
+/// The same of tensors that are read already.
+pub(super) fn swin_of(mut theirs: Weights, path: &Path, config: &Config) -> Result<Weights, CheckpointError> {
     let timm = theirs.get("layers.3.downsample.reduction.weight").is_some();
     let mut ours = Weights::default();
     for part in ["proj.weight", "proj.bias", "norm.weight", "norm.bias"] {
@@ -34,8 +38,11 @@ pub fn swin(path: &Path, config: &Config) -> Result<Weights, CheckpointError> {
             }
         }
     }
-    for part in ["weight", "bias"] {
-        ours.0.insert(format!("norm.{part}"), taken(&mut theirs, &format!("norm.{part}"), path)?);
+    for part in ["norm.weight", "norm.bias"] {
+        let weight = taken(&mut theirs, part, path)?;
+        if config.ends_in_norm() {
+            ours.0.insert(part.to_owned(), weight);
+        }
     }
     theirs.0.retain(|name, _| {
         !(name.starts_with("head.") || name.ends_with("relative_position_index") || name.ends_with("attn_mask"))
@@ -76,23 +83,30 @@ fn swin_block(
     Ok(())
 }
 
-/// Reads a checkpoint of the released SMGeo script (`{"state_dict": {...}}`, with or without `module.`) as weights of the
+/// Reads a checkpoint of the released SMGeo script (`{"state_dict": {...}}`) as weights of the
 /// `released` preset. The pool of experts, repeated under each MoE block there, is taken from the stage; the fusion module
 /// is taken where it is present.
 pub fn released(path: &Path, config: &Config) -> Result<Weights, CheckpointError> {
-    let theirs = state(path, "state_dict")?;
+    released_of(state(path)?, path, config)
+}
+
+/// The same of tensors that are read already.
+pub(super) fn released_of(theirs: Weights, path: &Path, config: &Config) -> Result<Weights, CheckpointError> {
+    if config.moe.router != Router::Shared {
+        let problem = "it is of the released network, whose router serves both views, and the plan's has one for each: \
+            take preset = \"released\", or model.moe.router = \"shared\"";
+        return Err(CheckpointError::Broken { path: path.into(), problem: problem.to_owned() });
+    }
     let mut ours = Weights::default();
     for (name, weight) in theirs.0 {
-        let name = name.strip_prefix("module.").unwrap_or(&name);
         if name.ends_with("num_batches_tracked") || name.contains(".ffn.expert_pool.") {
             continue;
         }
-        let our = released_name(name)
-            .ok_or_else(|| CheckpointError::Names { missing: Vec::new(), unknown: vec![name.to_owned()] })?;
+        let our = released_name(&name)
+            .ok_or_else(|| CheckpointError::Names { missing: Vec::new(), unknown: vec![name.clone()] })?;
         let weight = if our.starts_with("patch_embed.") { with_fourth_channel(weight) } else { weight };
         ours.0.insert(our, weight);
     }
-    debug_assert_eq!(config.moe.router, crate::model::Router::Shared);
     Ok(ours)
 }
 
@@ -134,20 +148,25 @@ fn released_name(name: &str) -> Option<String> {
     Some(name)
 }
 
-/// The tensors of a safetensors file, or those under `key` of a `.pth` file.
-fn state(path: &Path, key: &str) -> Result<Weights, CheckpointError> {
+/// The tensors of a safetensors file, or of a `.pth` file: those under `model` or `state_dict` where it has such a dictionary, without
+/// the `module.` that PyTorch puts before the names of a network on several GPUs.
+pub(super) fn state(path: &Path) -> Result<Weights, CheckpointError> {
     if path.extension().is_some_and(|extension| extension == "safetensors") {
         return Weights::read(path);
     }
     let mut archive = Archive::open(path)?;
-    let object = archive.object.get(key).unwrap_or_else(|| archive.object.clone());
-    let Some(entries) = object.entries() else {
-        return Err(CheckpointError::Broken { path: path.into(), problem: format!("it has no dictionary {key:?}") });
+    let object = ["model", "state_dict"].iter().find_map(|key| archive.object.get(key));
+    let Some(entries) = object.unwrap_or_else(|| archive.object.clone()).entries() else {
+        return Err(CheckpointError::Broken {
+            path: path.into(),
+            problem: "it has no dictionary of tensors".to_owned(),
+        });
     };
     let mut weights = Weights::default();
     for (name, value) in entries {
         if let (Object::Text(name), Object::Tensor(view)) = (name, value) {
-            weights.0.insert(name.to_string(), archive.tensor(&view)?);
+            let name = name.strip_prefix("module.").unwrap_or(&name);
+            weights.0.insert(name.to_owned(), archive.tensor(&view)?);
         }
     }
     Ok(weights)

@@ -192,7 +192,7 @@ impl ModuleMapper for Loader {
         let weight = if is_linear(&name, D) { weight.transposed() } else { weight };
         let expected = param.val().dims().to_vec();
         if weight.shape != expected {
-            self.problem = Some(CheckpointError::Shape { name, expected, found: weight.shape });
+            self.problem.get_or_insert(CheckpointError::Shape { name, expected, found: weight.shape });
             return param;
         }
         param.map(|old| {

@@ -1,6 +1,6 @@
 //! Named tensors of 32-bit floats, and their safetensors form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
@@ -54,6 +54,27 @@ impl Weights {
             Some((name, Weight { shape: tensor.shape().to_vec(), values }))
         });
         Ok(Self(tensors.collect()))
+    }
+
+    /// Writes a safetensors file with `remarks` in its header.
+    pub fn write(&self, path: &Path, remarks: &[(&str, String)]) -> Result<(), CheckpointError> {
+        let broken = |error: safetensors::SafeTensorError| CheckpointError::Broken {
+            path: path.into(),
+            problem: error.to_string(),
+        };
+        let bytes: BTreeMap<&String, Vec<u8>> = self
+            .0
+            .iter()
+            .map(|(name, weight)| (name, weight.values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+            .collect();
+        let views = self.0.iter().map(|(name, weight)| {
+            let view = TensorView::new(Dtype::F32, weight.shape.clone(), &bytes[name]);
+            view.map(|view| (name, view)).map_err(broken)
+        });
+        let views: Vec<_> = views.collect::<Result<_, _>>()?;
+        let remarks: HashMap<String, String> =
+            remarks.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        safetensors::serialize_to_file(views, Some(remarks), path).map_err(broken)
     }
 
     /// The mean, in equal parts, of the weights of one network after several trainings; names and extents have to agree.

@@ -57,6 +57,14 @@ pub enum DataError {
         /// Where and why.
         reason: String,
     },
+    /// A file is sound, but not of a kind that can be used.
+    #[error("{path} cannot be used: {reason}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A picture cannot be compressed in memory.
     #[error("a picture cannot be compressed")]
     Codec(#[from] image::ImageError),

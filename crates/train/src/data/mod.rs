@@ -16,6 +16,7 @@ pub mod ground;
 pub mod library;
 pub mod look;
 pub mod naip;
+pub mod ortho;
 pub mod pair_sampler;
 pub mod pair_set;
 pub mod planar;

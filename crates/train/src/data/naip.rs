@@ -14,7 +14,7 @@ use super::{DataError, Raster};
 /// The mean level all tiles are brought to.
 const MEAN_LEVEL: f32 = 110.0;
 /// Least share of its box that an automatic box must fill to count as a roof.
-const RECTANGULARITY_MIN: f64 = 0.7;
+pub(super) const RECTANGULARITY_MIN: f64 = 0.7;
 
 /// Reads all places under `folder`, each with its dates in order; one `Ground` a place.
 pub fn read(folder: &Path) -> Result<Vec<Ground>, DataError> {

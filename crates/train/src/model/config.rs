@@ -278,6 +278,11 @@ impl Config {
         }
     }
 
+    /// Whether a LayerNorm ends the encoder: where features are not the last stage's map, there is none.
+    pub fn ends_in_norm(&self) -> bool {
+        self.final_norm && self.fusion != Fusion::Template
+    }
+
     /// Stride of the features in px.
     pub fn stride_px(&self) -> usize {
         match self.fusion {

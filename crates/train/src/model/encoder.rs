@@ -49,7 +49,7 @@ impl Encoder {
             },
             stages: (0..4).map(|stage| Stage::new(config, stage, device)).collect(),
             merges: (0..3).map(|stage| PatchMerge::new(config.width(stage), device)).collect(),
-            norm: (config.final_norm && !template).then(|| Norm::new(config.width(3), device)),
+            norm: config.ends_in_norm().then(|| Norm::new(config.width(3), device)),
             pyramid: template.then(|| Pyramid::new(config, device)),
             finer: (template && config.template.fine_channels > 0).then(|| Finer::new(config, device)),
         }

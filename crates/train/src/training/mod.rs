@@ -9,6 +9,7 @@ pub mod plan;
 pub mod ranges;
 pub mod run;
 pub mod schedule;
+pub mod start;
 pub mod store;
 pub mod trainer;
 

@@ -70,9 +70,10 @@ pub struct Training {
     pub evaluate_every: u64,
     /// Held-out batches a look takes of each source.
     pub evaluate_batches: usize,
-    /// What the weights start from: an engine package, a run's folder (its averaged weights), or a `.bpk` record.
+    /// What the weights start from: an engine package, a run's folder (its averaged weights), a `.bpk` record, or a `.pth` or
+    /// `.safetensors` file of Swin or of the released SMGeo.
     pub start_from: Option<PathBuf>,
-    /// First parts of names of parameters that a package to start from lacks, and that start at random: `locator.fine`.
+    /// First parts of names of parameters that a package or file to start from lacks, and that start at random: `locator.fine`.
     pub start_fresh: Vec<String>,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use burn::module::Module;
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -12,7 +13,7 @@ use super::journal::{Entry, Journal};
 use super::look::Look;
 use super::store::{self, Provenance, Store};
 use super::trainer::StepReport;
-use super::{Plan, Trainer};
+use super::{Plan, Trainer, start};
 use crate::data::feed::{Feed, Source};
 use crate::data::library::Library;
 use crate::data::pair_sampler::PairSampler;
@@ -36,8 +37,8 @@ pub fn train(plan: &Plan, folder: &Path, resume: bool) -> anyhow::Result<()> {
         if let Some(path) = &plan.training.start_from {
             let config = trainer.config().clone();
             let fresh = &plan.training.start_fresh;
-            trainer.model = store::load_weights(trainer.model, &config, path, fresh)?;
-            trainer.average = store::load_weights(trainer.average, &config, path, fresh)?;
+            trainer.model = start::started(trainer.model, &config, path, fresh)?;
+            trainer.average = trainer.model.valid();
         }
         let (data_sha256, revision) = (data.hash()?, store::revision());
         store.begin(plan, &Provenance { data_sha256, revision, seed: plan.training.seed })?;
@@ -195,8 +196,10 @@ fn progress(steps: u64, done: u64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint;
     use crate::data::Raster;
     use crate::data::pair_set::{Pair, PairWriter};
+    use crate::model::SmGeo;
     use crate::training::journal;
 
     const PLAN: &str = "preset = 'nano'\n[training]\nsteps = 1\nwarm_up = 1\nevaluate_every = 0\nevaluate_batches = 1\n\
@@ -218,6 +221,45 @@ mod tests {
         };
         writer.pair(&Raster::filled(256, 256, [80; 3]), pair).unwrap();
         writer.finish().unwrap();
+    }
+
+    #[test]
+    fn a_run_starts_from_a_checkpoint_of_another_network() {
+        let checkpoints = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/golden/checkpoints"));
+        if !checkpoints.is_dir() {
+            println!("skipped: starting from a checkpoint needs ../shared/golden/checkpoints");
+            return;
+        }
+        let mini = "[model]\nembed = 8\ndepths = [2, 2, 4, 2]\nheads = [1, 2, 4, 8]\nhead_channels = 16\n";
+        let tiny = "[model.moe]\nblocks = [[], [0], [0, 2], [0]]\n[model.template]\nchannels = 16\n";
+        let released = "window = 4\nmlp_ratio = 2.0\n[model.moe]\nblocks = [[], [0, 1], [0, 2], [0, 1]]\nhidden_ratio = 2.0\n\
+            [model.template]\nchannels = 16\n";
+        let swin = "stages.2.blocks.1.mlp.fc1.weight";
+        let cases = [
+            ("microsoft_mini.pth", "tiny", tiny.to_owned(), swin),
+            ("timm_mini.safetensors", "tiny", format!("fusion = 'paper'\n{tiny}"), swin),
+            ("released_mini.pth", "released", released.to_owned(), "head.conv1.weight"),
+            ("released_mini.pth", "released", format!("fusion = 'template'\n{released}"), "merges.0.reduction.weight"),
+        ];
+        for (file, preset, model, name) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let (pairs, out) = (folder.path().join("pairs"), folder.path().join("run"));
+            write_pairs(&pairs, 90);
+            let path = checkpoints.join(file);
+            // A rate of nothing leaves the weights as they were read.
+            let training = format!("steps = 1\nrate = 0.0\nevaluate_every = 0\nstart_from = {path:?}\n");
+            let text = format!("preset = '{preset}'\n[training]\n{training}[data]\npairs = [{pairs:?}]\n{mini}{model}");
+            let plan: Plan = toml::from_str(&text).unwrap();
+            train(&plan, &out, false).unwrap();
+            let config = plan.config().unwrap();
+            let model =
+                store::load_weights(SmGeo::new(&config, &Device::default()).unwrap(), &config, &out, &[]).unwrap();
+            let (kept, read) = (checkpoint::weights_of(&model), checkpoint::recognised(&path, &config).unwrap().1);
+            let [found, wanted] = [&kept, &read].map(|weights| &weights.get(name).unwrap().values);
+            let far = |worst: f32, (found, wanted): (&f32, &f32)| worst.max((found - wanted).abs());
+            let worst = found.iter().zip(wanted).fold(0.0, far);
+            assert!(found.len() == wanted.len() && worst < 1e-6, "{file}: {name} differs by {worst}");
+        }
     }
 
     #[test]

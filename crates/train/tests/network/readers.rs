@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use smgeo_train::checkpoint::{Archive, CheckpointError, Weights, load, released, swin, weights_of};
 use smgeo_train::model::{Config, Fusion, MoeConfig, SmGeo};
+use smgeo_train::training::start::started;
 
 use crate::formula;
 use crate::goldens::folder;
@@ -71,6 +72,43 @@ fn a_released_checkpoint_loads_completely() {
 }
 
 #[test]
+fn a_checkpoint_that_does_not_fit_says_what_is_wrong() {
+    let Some(folder) = folder("a_checkpoint_that_does_not_fit_says_what_is_wrong") else { return };
+    let checkpoints = folder.join("checkpoints");
+    let deeper = Config { depths: [2, 2, 6, 2], ..mini(Config::tiny()) };
+    let wider = Config { embed: 16, ..mini(Config::tiny()) };
+    let shallower = Config { depths: [2, 2, 3, 2], ..mini(Config::tiny()) };
+    let base = mini(Config::released());
+    let moe = MoeConfig { hidden_ratio: 2.0, ..base.moe.clone() };
+    let other_blocks = Config { window: 4, head_channels: 16, mlp_ratio: 2.0, moe, ..base };
+    let cases = [
+        ("timm_mini.safetensors", deeper, "it has no layers.2.blocks.4.norm1.weight"),
+        ("timm_mini.safetensors", wider, "patch_embed.query.proj.weight: the network has shape [16, 4, 4, 4]"),
+        ("timm_mini.safetensors", shallower, "unknown [\"layers.2.blocks.3."),
+        ("released_mini.pth", mini(Config::tiny()), "take preset = \"released\""),
+        ("released_mini.pth", other_blocks, "missing [\"stages.1.blocks.1.mlp.fc1."),
+        ("refuse_me.pth", mini(Config::tiny()), "posix.system"),
+    ];
+    for (file, config, says) in cases {
+        let model = SmGeo::new(&config, &Device::flex()).unwrap();
+        let error = format!("{:#}", started(model, &config, &checkpoints.join(file), &[]).unwrap_err());
+        assert!(error.contains(says) && error.contains(file), "{file}: {error}");
+    }
+}
+
+#[test]
+fn what_is_named_fresh_is_not_read() {
+    let Some(folder) = folder("what_is_named_fresh_is_not_read") else { return };
+    let config = mini(Config::tiny());
+    let model = SmGeo::new(&config, &Device::flex()).unwrap();
+    let path = folder.join("checkpoints/timm_mini.safetensors");
+    let loaded = started(model.clone(), &config, &path, &["stages.3.".to_owned()]).unwrap();
+    let kept = |name: &str| weights_of(&loaded).get(name) == weights_of(&model).get(name);
+    assert!(kept("stages.3.blocks.1.mlp.fc1.weight") && kept("locator.template.weight"));
+    assert!(!kept("stages.2.blocks.1.mlp.fc1.weight"));
+}
+
+#[test]
 fn a_checkpoint_that_calls_a_shell_is_refused_by_name() {
     let Some(folder) = folder("a_checkpoint_that_calls_a_shell_is_refused_by_name") else { return };
     match Archive::open(&folder.join("checkpoints/refuse_me.pth")) {
@@ -84,8 +122,14 @@ fn a_checkpoint_that_calls_a_shell_is_refused_by_name() {
 fn our_own_weights_are_put_back_completely() {
     let device = Device::flex();
     let config = mini(Config::nano());
-    let weights = weights_of(&SmGeo::new(&config, &device).unwrap());
-    let (loaded, report) = load(SmGeo::new(&config, &device).unwrap(), weights.clone()).unwrap();
+    let model = SmGeo::new(&config, &device).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let weights = weights_of(&model);
+    weights.write(&path, &[("architecture", config.architecture.clone())]).unwrap();
+    let fresh = SmGeo::new(&config, &device).unwrap();
+    let (loaded, report) = load(fresh.clone(), Weights::read(&path).unwrap()).unwrap();
     report.complete().unwrap();
     assert_eq!(weights_of(&loaded), weights);
+    assert_eq!(weights_of(&started(fresh, &config, &path, &[]).unwrap()), weights);
 }
