@@ -214,7 +214,7 @@ fn evidence_that_finds_no_room_is_counted_each_and_one_fault_says_so() {
     let mut flight = Flight::new();
     let unseen: Vec<_> = (0..EVIDENCE_MAX as u32 + 3).map(|target| (TargetId(target), "out of sight")).collect();
     let (captured, frame, queries) = (flight.clock.now(), FrameId(1), Vec::new());
-    flight.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None, no_pose: None });
+    flight.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None });
     let fault = flight.locate.step().unwrap_err();
     assert_eq!(fault.verdict, Verdict::Skip, "{fault}");
     assert_eq!((flight.answers.try_iter().count(), flight.counts.evidence_lost.get()), (EVIDENCE_MAX, 3));

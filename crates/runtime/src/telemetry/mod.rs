@@ -13,18 +13,20 @@ mod link;
 mod log;
 mod log_player;
 mod mavlink;
+mod no_pose;
 mod pose_config;
 mod position_gate;
 mod row;
 
 pub use address::LinkAddress;
 pub use boot_clock::{BootClock, BootClockJump, Mapped};
-pub use buffer::{FieldOfView, NoPose, PoseAt, PoseBuffer, Rejected, RejectedCounts};
+pub use buffer::{FieldOfView, PoseAt, PoseBuffer, RejectedCounts};
 pub use error::TelemetryError;
 pub use link::{Link, LinkCounts, LinkReader, Received, Signing};
 pub use log::{LogReader, LogWriter};
 pub use log_player::{LogCounts, LogPlayer};
 pub use mavlink::{MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
+pub use no_pose::{NoPose, Rejected};
 pub use pose_config::{Mount, PoseConfig};
 pub use position_gate::{PositionGate, Suspicion};
 
