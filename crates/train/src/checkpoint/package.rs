@@ -182,8 +182,9 @@ impl Weight {
         }
     }
 
+    /// The logarithms, in a row.
     fn logarithms(&self) -> Weight {
-        Weight::new(self.shape.clone(), self.values.iter().map(|value| value.ln()).collect())
+        Weight::new([self.values.len()], self.values.iter().map(|value| value.ln()).collect())
     }
 }
 
