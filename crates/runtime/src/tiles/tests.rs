@@ -120,17 +120,14 @@ fn every_store_gives_the_tile_asked_for_and_says_what_it_lacks() {
 }
 
 #[test]
-fn a_file_that_does_not_say_what_it_covers_covers_its_tiles() {
+fn a_store_that_does_not_say_what_it_covers_covers_its_tiles() {
     let folder = tempfile::tempdir().unwrap();
     let file = mbtiles(folder.path());
     rusqlite::Connection::open(&file).unwrap().execute("DELETE FROM metadata WHERE name = 'bounds'", ()).unwrap();
-    let bounds = open_path(&file).unwrap().info().bounds.unwrap();
-    let held: Vec<TileBounds> = neighbours().iter().map(|tile| tile.bounds()).collect();
-    let least = |edge: fn(&TileBounds) -> f64| held.iter().map(edge).fold(f64::INFINITY, f64::min);
-    assert_eq!(bounds.west_deg, least(|bounds| bounds.west_deg));
-    assert_eq!(bounds.south_deg, least(|bounds| bounds.south_deg));
-    assert_eq!(bounds.east_deg, -least(|bounds| -bounds.east_deg));
-    assert_eq!(bounds.north_deg, -least(|bounds| -bounds.north_deg));
+    let held = bounds_of(&neighbours());
+    for store in [file, folder_of_tiles(folder.path())] {
+        assert_eq!(open_path(&store).unwrap().info().bounds, Some(held), "{}", store.display());
+    }
 }
 
 #[test]

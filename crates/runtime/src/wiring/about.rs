@@ -89,7 +89,8 @@ pub fn zoom(config: &Config, package: &Package, tiles: &TilesInfo) -> anyhow::Re
     let area_deg = config.assemble.area_deg.map(|[_, south_deg, _, north_deg]| [south_deg, north_deg]);
     let span_deg = tiles.bounds.map(|bounds| [bounds.south_deg, bounds.north_deg]).or(area_deg);
     let Some([south_deg, north_deg]) = span_deg else {
-        bail!("{} does not say where it lies, so its resolution is not known: set assemble.zoom", tiles.name);
+        let name = &tiles.name;
+        bail!(Unfit(format!("{name} does not say where it lies, so its resolution is not known: set assemble.zoom")));
     };
     let place = LatLon::new(0.5 * (south_deg + north_deg), 0.0)?;
     let trained_m = package.manifest().gsd_m;
