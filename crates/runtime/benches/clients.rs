@@ -5,7 +5,7 @@
 #[path = "../tests/harness/mod.rs"]
 mod harness;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -17,6 +17,8 @@ use smgeo_runtime::web::WebConfig;
 use tokio::sync::mpsc;
 
 const CLIENTS: [usize; 3] = [1, 10, 100];
+/// Clients have so long to come, or to leave.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Opens so many clients on a thread of their own; each tells the number of every track it hears.
 fn listen(address: String, clients: usize) -> mpsc::UnboundedReceiver<u64> {
@@ -78,7 +80,7 @@ fn clients(criterion: &mut Criterion) {
         system.block_on(server.until_async("all clients are there", async || {
             sequence += 1;
             server.publish(&prompt, sequence);
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(PAUSE).await;
             let mut count = 0;
             while let Ok(heard) = hears.try_recv() {
                 count += usize::from(heard == sequence);
@@ -94,6 +96,12 @@ fn clients(criterion: &mut Criterion) {
                 }
                 begun.elapsed()
             });
+        });
+        // Clients whose tracks nobody wants any more end with the next one, before their server does.
+        drop(hears);
+        system.block_on(async {
+            server.publish(&prompt, sequence + 1);
+            tokio::time::sleep(PAUSE).await;
         });
     }
 }

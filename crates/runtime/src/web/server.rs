@@ -156,6 +156,8 @@ impl WebServer {
         .client_request_timeout(REQUEST_MAX)
         .client_disconnect_timeout(DISCONNECT_MAX)
         .keep_alive(KEEP_ALIVE)
+        // A track or a frame must not wait for the one before to be acknowledged (Nagle's algorithm).
+        .tcp_nodelay(true)
         .shutdown_timeout(SHUTDOWN_S_MAX)
         .disable_signals()
         .listen(listener)
