@@ -36,6 +36,10 @@ const PERIOD_S: f64 = 60.0;
 /// How long the simulator may take to begin.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// Objects and kinds of them that a flight's figures should rest on.
+const PROMPTS_MIN: u64 = 12;
+const KINDS_MIN: usize = 4;
+
 /// How long the stages have to end.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(3);
 
@@ -91,6 +95,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let drone = Drone::launch(&args, &folder, &ports)?;
     let report = system.block_on(fly(&args, duration_s, plan, config, drone.start_wall_us, signals))?;
     drop(drone);
+    if args.headless && (report.prompts < PROMPTS_MIN || report.kinds.len() < KINDS_MIN) {
+        let (prompts, kinds) = (report.prompts, report.kinds.len());
+        say!(
+            "{prompts} objects of {kinds} kinds were in sight to click; figures want {PROMPTS_MIN} of {KINDS_MIN} or more: fly longer, or another seed"
+        )?;
+    }
     if let Some(file) = &args.report {
         let text = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
