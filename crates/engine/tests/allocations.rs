@@ -1,6 +1,7 @@
-//! The warm path takes no memory from the system: what a frame needs was taken by the frames before it.
+//! Batching takes no memory from the system once it is warm: what a frame needs was taken by the frames before it.
 //!
-//! Measured around networks that need none themselves, because a runtime's own use of memory is not ours to promise.
+//! Measured around networks that need none themselves, because a runtime's own use of memory is not ours to promise. What is made
+//! of the answers, a posterior and what the witnesses add to it, is new memory for every frame: the page may keep it.
 
 use smgeo_engine::batched::{Batched, LocatorOutputs, Networks, Queries};
 use smgeo_engine::{

@@ -124,15 +124,23 @@ impl Tab {
 
     /// Looks again and again until an expression is true; returns how long that took.
     pub async fn until(&mut self, expression: &str, limit: Duration) -> Duration {
-        let began = tokio::time::Instant::now();
-        while began.elapsed() < limit {
-            if self.eval(&format!("Boolean({expression})")).await == true {
-                return began.elapsed();
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
+        if let Some(took) = self.within(limit, expression).await {
+            return took;
         }
         self.screenshot("failed").await;
         panic!("not true within {limit:?}: {expression}; complaints: {:?}", self.complaints);
+    }
+
+    /// The same, if it comes true in time.
+    pub async fn within(&mut self, limit: Duration, expression: &str) -> Option<Duration> {
+        let began = tokio::time::Instant::now();
+        while began.elapsed() < limit {
+            if self.eval(&format!("Boolean({expression})")).await == true {
+                return Some(began.elapsed());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        None
     }
 
     /// Returns the middle of an element, or a point given as fractions of it, in the page's pixels.
