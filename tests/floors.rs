@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("smgeo-vision", 0),
     ("smgeo-engine", 0),
     ("smgeo-messages", 1),
+    ("smgeo-ortho", 1),
     ("smgeo-gpu", 1),
     ("smgeo-world", 1),
     ("smgeo-runtime", 2),
@@ -29,6 +30,7 @@ const SOLE_USERS: &[(&str, &str)] = &[
     ("rten", "smgeo-engine"),
     ("cudarc", "smgeo-gpu"),
     ("minisign-verify", "smgeo-engine"),
+    ("tiff", "smgeo-ortho"),
 ];
 
 struct Graph {

@@ -48,7 +48,11 @@ pub fn towns(out: &Path, first: u64, count: u64, frames: usize) -> anyhow::Resul
 pub fn pairs(drawn: &PairsArgs) -> anyhow::Result<()> {
     let library = Library::read(&Plan::read(&drawn.config)?.data)?;
     let grounds = if drawn.trained { library.trained } else { library.held_out };
-    let sampler = Sampler::new(grounds, pair_set::recipe(drawn.source.into(), drawn.unposed), drawn.seed)?;
+    let mut recipe = pair_set::recipe(drawn.source.into(), drawn.unposed);
+    if let Some(gsd_m) = drawn.gsd_m {
+        recipe = pair_set::at_scale(recipe, &grounds, gsd_m)?;
+    }
+    let sampler = Sampler::new(grounds, recipe, drawn.seed)?;
     let written = pair_set::write_drawn(&sampler, drawn.count, &drawn.out)?;
     println!("{written} pairs in {}", drawn.out.display());
     Ok(())
@@ -156,6 +160,7 @@ pub fn export(
     out: &Path,
     name: &str,
     form: Form,
+    gsd_m_range: [f64; 2],
     reports: &[PathBuf],
 ) -> anyhow::Result<()> {
     let Measured { temperature, metrics } = Measured::read(reports)?;
@@ -167,14 +172,8 @@ pub fn export(
     if !mean_with.is_empty() {
         training.insert("trainings_averaged".to_owned(), toml::Value::Integer(1 + mean_with.len() as i64));
     }
-    let passport = Passport {
-        name: name.to_owned(),
-        gsd_m: 0.6,
-        gsd_m_range: [0.45, 0.75],
-        temperature: temperature as f32,
-        training,
-        metrics,
-    };
+    let passport =
+        Passport { name: name.to_owned(), gsd_m: 0.6, gsd_m_range, temperature: temperature as f32, training, metrics };
     let package = export::export(&model, &config, passport, form, out)?;
     println!("package {} in {}", package.hash().short(), out.display());
     Ok(())

@@ -65,6 +65,9 @@ pub enum DataError {
         /// Why, and what to do.
         reason: String,
     },
+    /// An orthophoto cannot be used.
+    #[error(transparent)]
+    Ortho(#[from] smgeo_ortho::OrthoError),
     /// A picture cannot be compressed in memory.
     #[error("a picture cannot be compressed")]
     Codec(#[from] image::ImageError),

@@ -8,19 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use footprints::Footprints;
-use georeference::{Georeference, System};
 use grid::Grid;
 use label::Label;
-use picture::{Header, Picture};
 use set::Area;
+use smgeo_ortho::{Georeference, Header, Picture, System};
 
 use super::DataError;
 
 mod footprints;
-mod georeference;
 mod grid;
 mod label;
-mod picture;
 mod set;
 
 pub use set::{HELD_OUT, Report};

@@ -246,6 +246,19 @@ pub fn recipe(source: Source, unposed: bool) -> Recipe {
     }
 }
 
+/// The recipe with windows of so many metres a pixel, whatever the ground has.
+pub fn at_scale(recipe: Recipe, grounds: &[Ground], gsd_m: f64) -> Result<Recipe, DataError> {
+    let zoom = |source: Source| {
+        let ground = grounds.iter().find(|ground| ground.source == source);
+        ground.map_or(1.0, |ground| ground.gsd_m / gsd_m)
+    };
+    let [naip, dubai, town] = [Source::Naip, Source::Dubai, Source::Town].map(zoom);
+    if recipe.share_naip > 0.0 && naip < 1.0 {
+        return Err(DataError::NoPairs("places are as large as one tile, and coarser they do not fill it"));
+    }
+    Ok(Recipe { zoom_naip: [naip; 2], zoom_dubai: [dubai; 2], zoom_town: [town; 2], ..recipe })
+}
+
 /// Metres per window pixel, from how large an object is on the ground's grid and in the window.
 fn resolution_m(ground: &Ground, object: usize, bounds: &[f32; 4]) -> f64 {
     let [width, height] = ground.boxes[object].size();

@@ -64,7 +64,7 @@ fn a_plain_picture_needs_bounds_and_then_fills_them() {
         .for_each(|(x, y, pixel)| *pixel = Rgb([(x / 256 * 100) as u8, (y / 256 * 100) as u8, 0]));
     large.save(&file).unwrap();
     let out = folder.path().join("out.mbtiles");
-    assert!(matches!(import(&file, None, 17, &out, None, &mut |_| {}), Err(OrthoError::Nowhere { .. })));
+    assert!(matches!(import(&file, None, 17, &out, None, &mut |_| {}), Err(ImportError::Nowhere { .. })));
     let report = import(&file, Some(&bounds), 17, &out, None, &mut |_| {}).unwrap();
     assert_eq!(report, ImportReport { tiles: 9, partial: 0 });
     let store = open_path(&out).unwrap();
@@ -78,15 +78,18 @@ fn a_plain_picture_needs_bounds_and_then_fills_them() {
 #[test]
 fn an_orthophoto_that_cannot_be_used_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let other = folder.path().join("other.tif");
-    geotiff(&other, 3072, 26911, [0.0, 0.0], [1.0, 1.0], 64);
-    let cut = folder.path().join("cut.tif");
-    std::fs::write(&cut, &std::fs::read(&other).unwrap()[..40]).unwrap();
-    let out = folder.path().join("out.mbtiles");
-    for (file, says) in
-        [(other, "gdalwarp"), (cut, "cannot be read"), (folder.path().join("none.tif"), "cannot be read")]
-    {
-        let error = import(&file, None, 17, &out, None, &mut |_| {}).unwrap_err().to_string();
-        assert!(error.contains(says) && error.contains(&file.display().to_string()), "{error}");
+    let at = |file: &str| folder.path().join(file);
+    geotiff(&at("world.tif"), 3072, 3395, [0.0, 0.0], [1.0, 1.0], 64);
+    geotiff(&at("far.tif"), 3072, 32640, [9e9, 0.0], [1.0, 1.0], 64);
+    std::fs::write(at("cut.tif"), &std::fs::read(at("far.tif")).unwrap()[..40]).unwrap();
+    let cases = [
+        ("world.tif", "gdalwarp"),
+        ("far.tif", "lies nowhere on the Earth in EPSG:32640"),
+        ("cut.tif", "cannot be read"),
+        ("none.tif", "cannot be read"),
+    ];
+    for (file, says) in cases {
+        let error = import(&at(file), None, 17, &at("out.mbtiles"), None, &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains(file), "{error}");
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use smgeo_engine::TILE_PX;
 use smgeo_geo::LatLon;
+use smgeo_ortho::System;
 
-use super::georeference::System;
 use super::grid::Grid;
 use crate::data::DataError;
 

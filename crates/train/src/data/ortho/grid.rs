@@ -1,13 +1,10 @@
 //! The tiles of an area, and their pictures drawn from an orthophoto.
 
 use smgeo_engine::TILE_PX;
+use smgeo_ortho::{Georeference, OrthoError, Picture, System};
 
-use super::georeference::{Georeference, System};
-use super::picture::Picture;
-use crate::data::{DataError, Raster};
+use crate::data::Raster;
 
-/// The most samples in a row that a pixel is the mean of.
-const SAMPLES_MAX: f64 = 16.0;
 /// Greatest share of a tile's pixels that may be empty.
 const EMPTY_MAX: f64 = 0.1;
 /// Greatest share of a tile's pixels that may have one colour: what nothing was laid over is of one.
@@ -62,7 +59,7 @@ impl Grid {
         at: &Georeference,
         row: usize,
         size_px: [f64; 2],
-    ) -> Result<Vec<Tile>, DataError> {
+    ) -> Result<Vec<Tile>, OrthoError> {
         let touched = (0..self.columns).filter(|&column| self.touches(at, [column, row], size_px));
         let mut tiles: Vec<Tile> = touched.map(Tile::empty).collect();
         let [corner, right, below] = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]].map(|pixel| self.source_of(at, pixel));
@@ -73,7 +70,7 @@ impl Grid {
             for tile in &mut tiles {
                 for x in 0..TILE_PX {
                     let pixel = [tile.column * TILE_PX + x, row * TILE_PX + y].map(|place| place as f64);
-                    tile.set(x, y, mean(picture, self.source_of(at, pixel), cell)?);
+                    tile.set(x, y, picture.mean(self.source_of(at, pixel), cell)?);
                 }
             }
         }
@@ -118,24 +115,6 @@ impl Tile {
         let most = f64::from(counts.into_iter().max().unwrap_or_default());
         self.empty_px as f64 <= EMPTY_MAX * pixels && most <= ONE_COLOUR_MAX * pixels
     }
-}
-
-/// The mean colour of the parallelogram that a pixel covers; nothing where less than half of it has a colour.
-fn mean(picture: &mut Picture, corner: [f64; 2], [along, down]: [[f64; 2]; 2]) -> Result<Option<[u8; 3]>, DataError> {
-    let steps = |side: [f64; 2]| (side[0].hypot(side[1]) - 1e-3).ceil().clamp(1.0, SAMPLES_MAX);
-    let (columns, rows) = (steps(along), steps(down));
-    let (mut sum, mut count) = ([0.0_f32; 3], 0.0);
-    for row in 0..rows as usize {
-        for column in 0..columns as usize {
-            let (s, t) = ((column as f64 + 0.5) / columns, (row as f64 + 0.5) / rows);
-            let point = [0, 1].map(|axis| corner[axis] + along[axis] * s + down[axis] * t);
-            if let Some(colour) = picture.sample(point)? {
-                sum.iter_mut().zip(colour).for_each(|(sum, level)| *sum += level);
-                count += 1.0;
-            }
-        }
-    }
-    Ok((f64::from(count) >= rows * columns / 2.0).then(|| sum.map(|sum| (sum / count + 0.5) as u8)))
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ fn pictures_that_cannot_be_cut_say_what_to_do_and_leave_no_set() {
         (&["plain_2020.png"], None, "--source-gsd-m"),
         (&["plain_2020.png", "plain_2021.png"], Some(1.0), "another size"),
         (&["plain_2020.png"], Some(1.0), "buildings.geojson cannot be used"),
-        (&["text_2020.tif"], None, "text_2020.tif cannot be used"),
+        (&["text_2020.tif"], None, "text_2020.tif cannot be read"),
         (&["deep_2020.tif"], Some(1.0), "gdal_translate -ot Byte"),
         (&["none_2020.tif"], None, "cannot be read"),
     ];

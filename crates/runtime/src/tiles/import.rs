@@ -6,45 +6,40 @@
 use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
-use smgeo_geo::{TILE_PX, TileBounds, TileId, mercator};
+use smgeo_geo::{LatLon, TILE_PX, TileBounds, TileId, mercator};
+use smgeo_ortho::{Georeference, Header, OrthoError, Picture, System};
 
-use super::raster::Raster;
-use super::{EncodedTile, Georeference, MbTilesWriter, PackStep, TileError, tiles_in};
+use super::{EncodedTile, MbTilesWriter, PackStep, TileError, tiles_in};
 
 /// Quality of the JPEG tiles: above it files grow and networks see no difference.
 const JPEG_QUALITY: u8 = 92;
-/// The most source pixels averaged in a row per tile pixel.
-const SAMPLES_MAX: f64 = 16.0;
 /// Edge points by which the bounds of a turned picture are found.
 const EDGE_POINTS: u32 = 16;
 
 /// Says why an orthophoto cannot be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum OrthoError {
-    /// The picture cannot be read.
-    #[error("{file} cannot be read: {reason}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The picture's coordinate system is not known here.
+pub enum ImportError {
+    /// The picture cannot be used.
+    #[error(transparent)]
+    Picture(#[from] OrthoError),
+    /// Places are not found in the picture's coordinate system.
     #[error(
-        "{file} is in EPSG:{epsg}; EPSG:4326, 3857 and UTM (326xx, 327xx) are read: reproject it, for example with gdalwarp -t_srs EPSG:3857"
+        "{file} is in {system}; degrees, web Mercator and UTM are imported: reproject it, for example with gdalwarp -t_srs EPSG:3857"
     )]
     System {
         /// The file.
         file: String,
-        /// The code found, 0 for none.
-        epsg: u16,
+        /// Its coordinate system.
+        system: System,
     },
-    /// The picture's corner or scale is none.
-    #[error("the georeference of {file} has no usable corner and scale")]
-    Corner {
+    /// The picture's edges are off the Earth.
+    #[error("{file} lies nowhere on the Earth in {system}: its corner or its scale is wrong")]
+    OffTheEarth {
         /// The file.
         file: String,
+        /// Its coordinate system.
+        system: System,
     },
     /// The picture does not say where it lies.
     #[error("{file} has no georeference: give its bounds as west,south,east,north in degrees")]
@@ -55,15 +50,6 @@ pub enum OrthoError {
     /// The bounds are none.
     #[error("the bounds do not do: {0}")]
     Bounds(String),
-    /// A part of the picture is damaged.
-    #[error("{file} is damaged")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// What the decoder said.
-        #[source]
-        source: tiff::TiffError,
-    },
     /// The tiles cannot be written.
     #[error(transparent)]
     Tiles(#[from] TileError),
@@ -87,26 +73,30 @@ pub fn import(
     out: &Path,
     date: Option<&str>,
     on_step: &mut dyn FnMut(PackStep),
-) -> Result<ImportReport, OrthoError> {
+) -> Result<ImportReport, ImportError> {
     let name = file.display().to_string();
-    let mut raster = Raster::open(file)?;
-    let georeference = match (raster.georeference, bounds) {
+    let header = Header::read(file)?;
+    let georeference = match (header.georeference, bounds) {
         (Some(georeference), _) => georeference,
-        (None, Some(bounds)) => Georeference::of_bounds(bounds, raster.width_px, raster.height_px)?,
-        (None, None) => return Err(OrthoError::Nowhere { file: name }),
+        (None, Some(bounds)) => Georeference::of_bounds(bounds, header.size_px).map_err(ImportError::Bounds)?,
+        (None, None) => return Err(ImportError::Nowhere { file: name }),
     };
-    let covered = covered(&georeference, raster.width_px, raster.height_px)
-        .ok_or_else(|| OrthoError::Corner { file: name.clone() })?;
-    let tiles = tiles_in(&covered, zoom).map_err(OrthoError::Bounds)?;
+    let system = georeference.system;
+    if !system.is_on_earth() {
+        return Err(ImportError::System { file: name, system });
+    }
+    let covered = covered(&georeference, header.size_px)
+        .ok_or_else(|| ImportError::OffTheEarth { file: name.clone(), system })?;
+    let tiles = tiles_in(&covered, zoom).map_err(ImportError::Bounds)?;
+    let mut picture = Picture::open(file)?;
     let mut writer = MbTilesWriter::open(out)?;
     writer.describe(&name, "image/jpeg", &covered, zoom)?;
     if let Some(date) = date {
         writer.set("date", date)?;
     }
     let mut report = ImportReport { tiles: 0, partial: 0 };
-    let damaged = |source| OrthoError::Damaged { file: name.clone(), source };
     for (done, tile) in tiles.iter().enumerate() {
-        let drawn = draw(&mut raster, &georeference, *tile).map_err(damaged)?;
+        let drawn = draw(&mut picture, &georeference, *tile)?;
         if drawn.covered_px > 0 {
             let encoded = jpeg(&drawn.rgb, *tile, writer.name())?;
             writer.put([(*tile, &encoded)])?;
@@ -124,13 +114,13 @@ struct Drawn {
 }
 
 /// Draws one tile.
-fn draw(raster: &mut Raster, georeference: &Georeference, tile: TileId) -> Result<Drawn, tiff::TiffError> {
+fn draw(picture: &mut Picture, georeference: &Georeference, tile: TileId) -> Result<Drawn, OrthoError> {
     let mut drawn = Drawn { rgb: Vec::with_capacity((TILE_PX * TILE_PX * 3) as usize), covered_px: 0 };
     let lattice = Lattice::new(georeference, tile);
     for y in 0..TILE_PX {
         for x in 0..TILE_PX {
             let colour = match lattice.footprint(x, y) {
-                Some([corner, along, down]) => averaged(raster, corner, along, down)?,
+                Some([corner, along, down]) => picture.mean(corner, [along, down])?,
                 None => None,
             };
             drawn.covered_px += usize::from(colour.is_some());
@@ -156,7 +146,7 @@ impl Lattice {
         let offset = |index: usize| index as f64 * f64::from(STEP_PX);
         let point = |row: usize, column: usize| {
             let at = mercator::lat_lon(west_px + offset(column), north_px + offset(row), tile.z)?;
-            georeference.pixel_of(at)
+            Some(georeference.pixel_of(georeference.system.point_of(at)?))
         };
         Self { points: (0..POINTS).flat_map(|row| (0..POINTS).map(move |column| point(row, column))).collect() }
     }
@@ -179,39 +169,15 @@ impl Lattice {
     }
 }
 
-/// Averages the source pixels in the parallelogram that a tile pixel covers.
-fn averaged(
-    raster: &mut Raster,
-    corner: [f64; 2],
-    along: [f64; 2],
-    down: [f64; 2],
-) -> Result<Option<[u8; 3]>, tiff::TiffError> {
-    let steps = |side: [f64; 2]| side[0].hypot(side[1]).ceil().clamp(1.0, SAMPLES_MAX);
-    let (columns, rows) = (steps(along), steps(down));
-    let (mut sum, mut count) = ([0_u32; 3], 0_u32);
-    for row in 0..rows as u32 {
-        for column in 0..columns as u32 {
-            let (s, t) = ((f64::from(column) + 0.5) / columns, (f64::from(row) + 0.5) / rows);
-            let u = corner[0] + along[0] * s + down[0] * t;
-            let v = corner[1] + along[1] * s + down[1] * t;
-            if let Some(colour) = raster.colour(u.floor() as i64, v.floor() as i64)? {
-                sum.iter_mut().zip(colour).for_each(|(sum, value)| *sum += u32::from(value));
-                count += 1;
-            }
-        }
-    }
-    Ok((count > 0).then(|| sum.map(|sum| ((sum + count / 2) / count) as u8)))
-}
-
 /// Returns the bounds of the picture, by points along its edges.
-fn covered(georeference: &Georeference, width_px: u32, height_px: u32) -> Option<TileBounds> {
-    let (width, height) = (f64::from(width_px), f64::from(height_px));
+fn covered(georeference: &Georeference, [width, height]: [f64; 2]) -> Option<TileBounds> {
     let parts = (0..=EDGE_POINTS).map(|point| f64::from(point) / f64::from(EDGE_POINTS));
     let edges = parts
-        .flat_map(|part| [(width * part, 0.0), (width * part, height), (0.0, height * part), (width, height * part)]);
-    let places: Vec<_> = edges.map(|(u, v)| georeference.place_of(u, v)).collect::<Option<_>>()?;
-    let least = |of: fn(&smgeo_geo::LatLon) -> f64| places.iter().map(of).fold(f64::INFINITY, f64::min);
-    let most = |of: fn(&smgeo_geo::LatLon) -> f64| places.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
+        .flat_map(|part| [[width * part, 0.0], [width * part, height], [0.0, height * part], [width, height * part]]);
+    let place = |pixel| georeference.system.place_of(georeference.point_of(pixel));
+    let places: Vec<LatLon> = edges.map(place).collect::<Option<_>>()?;
+    let least = |of: fn(&LatLon) -> f64| places.iter().map(of).fold(f64::INFINITY, f64::min);
+    let most = |of: fn(&LatLon) -> f64| places.iter().map(of).fold(f64::NEG_INFINITY, f64::max);
     Some(TileBounds {
         west_deg: least(|at| at.lon_deg()),
         south_deg: least(|at| at.lat_deg()),

@@ -1,23 +1,12 @@
-//! Where the pixels of a picture lie: on the plane of its coordinate system, from a GeoTIFF's tags, or from a stated pixel size.
-//!
-//! Tiles are cut in the picture's own plane. That needs no projection, only the size of its unit in metres, so any projected system
-//! will do as long as all pictures of an area share it.
+//! The coordinate systems of orthophotos.
 
 use std::fmt;
-use std::io::{Read, Seek};
 
 use smgeo_geo::grid::{Hemisphere, Utm};
 use smgeo_geo::{LatLon, mercator};
-use tiff::decoder::Decoder;
-use tiff::tags::Tag;
 
-// GeoTIFF keys (OGC 19-008r4).
-const KEY_RASTER_TYPE: u16 = 1025;
-const KEY_GEOGRAPHIC: u16 = 2048;
-const KEY_PROJECTED: u16 = 3072;
-const KEY_UNIT: u16 = 3076;
-/// RasterPixelIsPoint: the tie point is the middle of a pixel.
-const PIXEL_IS_POINT: u16 = 2;
+use crate::georeference::WAY_OUT;
+
 /// From here on a code is none of EPSG's: 32767 stands for a system that the file describes itself.
 const EPSG_END: u16 = 32767;
 /// WGS 84, ETRS89 and NAD83, which differ by less than two metres.
@@ -26,10 +15,9 @@ const DEGREES: [u16; 3] = [4326, 4258, 4269];
 const NOT_TO_SCALE: [u16; 4] = [3395, 4087, 6933, 32662];
 /// Length of a unit by its code: metre, foot, US survey foot.
 const UNITS_M: [(u16, f64); 3] = [(9001, 1.0), (9002, 0.3048), (9003, 1200.0 / 3937.0)];
-const WAY_OUT: &str = "gdalwarp -t_srs EPSG:326NN (UTM, NN the zone; 327NN in the south) makes a picture that is read";
 const FALSE_NORTHING_M: f64 = 10_000_000.0;
 
-/// A coordinate system, as far as cutting tiles needs to know it.
+/// Is a coordinate system, as far as tiles need to know it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum System {
     /// None: metres right and up from the picture's upper left corner.
@@ -47,81 +35,9 @@ pub enum System {
     },
 }
 
-/// Maps between pixels of a picture, from the outer corner of the first one, and its plane.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Georeference {
-    /// Whose plane.
-    pub system: System,
-    /// Plane x and y of a pixel: x = a u + b v + c, y = d u + e v + f.
-    affine: [f64; 6],
-}
-
-impl Georeference {
-    /// Reads the tags of a GeoTIFF: nothing where it has none, and a sentence where they cannot be used.
-    pub fn of_tiff<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Option<Self>, String> {
-        let keys = decoder.get_tag_u16_vec(Tag::GeoKeyDirectoryTag).ok();
-        let (keys, affine) = match (keys, affine(decoder)?) {
-            (None, None) => return Ok(None),
-            (Some(keys), Some(affine)) => (keys, affine),
-            (None, Some(_)) => {
-                return Err(
-                    "GeoKeyDirectoryTag (34735) is missing, so its coordinate system is not known; gdal_translate \
-                            -a_srs EPSG:NNNN writes it"
-                        .to_owned(),
-                );
-            }
-            (Some(_), None) => {
-                return Err(format!("ModelPixelScaleTag (33550) or ModelTiepointTag (33922) is missing; {WAY_OUT}"));
-            }
-        };
-        let key = |id: u16| {
-            keys.as_chunks::<4>().0.iter().skip(1).find(|entry| entry[0] == id && entry[1] == 0).map(|entry| entry[3])
-        };
-        let system = System::of_keys(key(KEY_PROJECTED), key(KEY_GEOGRAPHIC), key(KEY_UNIT))?;
-        let [a, b, c, d, e, f] = affine;
-        let shift_px = if key(KEY_RASTER_TYPE) == Some(PIXEL_IS_POINT) { -0.5 } else { 0.0 };
-        let affine = [a, b, c + (a + b) * shift_px, d, e, f + (d + e) * shift_px];
-        if affine.iter().all(|value| value.is_finite()) && (a * e - b * d).abs() > 0.0 {
-            return Ok(Some(Self { system, affine }));
-        }
-        Err(format!("ModelPixelScaleTag (33550) or ModelTiepointTag (33922) holds no usable numbers; {WAY_OUT}"))
-    }
-
-    /// Lays a picture with nothing known but the size of its pixels.
-    pub fn of_pixel_size(gsd_m: f64) -> Self {
-        Self { system: System::Picture, affine: [gsd_m, 0.0, 0.0, 0.0, -gsd_m, 0.0] }
-    }
-
-    /// The pixel at a point of the plane.
-    pub fn pixel_of(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        let [a, b, c, d, e, f] = self.affine;
-        let (dx, dy, area) = (x - c, y - f, a * e - b * d);
-        [(e * dx - b * dy) / area, (a * dy - d * dx) / area]
-    }
-
-    /// Left, bottom, right, top on the plane of a picture of this size.
-    pub fn bounds(&self, [width, height]: [f64; 2]) -> [f64; 4] {
-        let corners = [[0.0, 0.0], [width, 0.0], [0.0, height], [width, height]].map(|corner| self.point_of(corner));
-        let least = |axis: usize| corners.iter().map(|corner| corner[axis]).fold(f64::INFINITY, f64::min);
-        let most = |axis: usize| corners.iter().map(|corner| corner[axis]).fold(f64::NEG_INFINITY, f64::max);
-        [least(0), least(1), most(0), most(1)]
-    }
-
-    /// Metres a pixel in the middle of a picture of this size; nothing where that is not on the Earth.
-    pub fn gsd_m(&self, [width, height]: [f64; 2]) -> Option<f64> {
-        let [east_m, north_m] = self.system.metres_per_unit(self.point_of([width / 2.0, height / 2.0]))?;
-        let [a, b, _, d, e, _] = self.affine;
-        Some(((a * e - b * d).abs() * east_m * north_m).sqrt())
-    }
-
-    fn point_of(&self, [u, v]: [f64; 2]) -> [f64; 2] {
-        let [a, b, c, d, e, f] = self.affine;
-        [a * u + b * v + c, d * u + e * v + f]
-    }
-}
-
 impl System {
-    fn of_keys(projected: Option<u16>, geographic: Option<u16>, unit: Option<u16>) -> Result<Self, String> {
+    /// Finds the system that GeoTIFF keys name, or says why it is none that is read.
+    pub(crate) fn of_keys(projected: Option<u16>, geographic: Option<u16>, unit: Option<u16>) -> Result<Self, String> {
         let known = |code: u16| code > 0 && code < EPSG_END;
         match (projected, geographic) {
             (Some(3857), _) => Ok(Self::Mercator),
@@ -140,7 +56,7 @@ impl System {
         }
     }
 
-    /// Metres on the ground of a unit right and a unit up at a point of the plane; nothing where that is not on the Earth.
+    /// Returns metres on the ground of a unit right and a unit up at a point of the plane; nothing where that is not on the Earth.
     pub fn metres_per_unit(self, [x, y]: [f64; 2]) -> Option<[f64; 2]> {
         match self {
             Self::Picture => Some([1.0; 2]),
@@ -153,14 +69,22 @@ impl System {
             }
             Self::Mercator => {
                 let px_per_m = mercator::world_side_px(0) / (2.0 * mercator::HALF_WORLD_M);
-                let world_px = |metres: f64| (metres + mercator::HALF_WORLD_M) * px_per_m;
-                let size = mercator::metres_per_px(mercator::lat_lon(world_px(x), world_px(-y), 0)?, 0);
+                let size = mercator::metres_per_px(mercator_place([x, y])?, 0);
                 Some([size.east * px_per_m, size.north * px_per_m])
             }
         }
     }
 
-    /// The point of a place on the plane, to two metres; nothing where the system is not one of those that are known here.
+    /// Says whether places on the Earth can be found on the plane: in degrees, web Mercator and UTM.
+    pub fn is_on_earth(self) -> bool {
+        match self {
+            Self::Picture => false,
+            Self::Degrees | Self::Mercator => true,
+            Self::Projected { epsg, .. } => utm_zone(epsg).is_some(),
+        }
+    }
+
+    /// Returns the point of a place on the plane, to two metres; nothing where the system [has none](Self::is_on_earth) or ends.
     pub fn point_of(self, at: LatLon) -> Option<[f64; 2]> {
         match self {
             Self::Picture => None,
@@ -180,7 +104,21 @@ impl System {
         }
     }
 
-    /// Whether an EPSG code means this system.
+    /// Returns the place of a point of the plane, to two metres; nothing where the system [has none](Self::is_on_earth), or off the
+    /// Earth.
+    pub fn place_of(self, [x, y]: [f64; 2]) -> Option<LatLon> {
+        match self {
+            Self::Picture => None,
+            Self::Degrees => LatLon::new(y, x).ok(),
+            Self::Mercator => mercator_place([x, y]),
+            Self::Projected { epsg, .. } => {
+                let (zone, hemisphere) = utm_zone(epsg)?;
+                Utm { zone, hemisphere, easting_m: x, northing_m: y }.to_lat_lon().ok()
+            }
+        }
+    }
+
+    /// Says whether an EPSG code means this system.
     pub fn is_epsg(self, code: u16) -> bool {
         match self {
             Self::Picture => false,
@@ -200,6 +138,12 @@ impl fmt::Display for System {
             Self::Projected { epsg, .. } => write!(f, "EPSG:{epsg}"),
         }
     }
+}
+
+fn mercator_place([x_m, y_m]: [f64; 2]) -> Option<LatLon> {
+    let px_per_m = mercator::world_side_px(0) / (2.0 * mercator::HALF_WORLD_M);
+    let world_px = |metres: f64| (metres + mercator::HALF_WORLD_M) * px_per_m;
+    mercator::lat_lon(world_px(x_m), world_px(-y_m), 0)
 }
 
 /// Zone and hemisphere of a UTM grid on WGS 84, ETRS89 or NAD83.
@@ -222,27 +166,6 @@ fn unit_m(epsg: u16, unit: Option<u16>) -> Result<f64, String> {
     };
     let found = UNITS_M.iter().find(|(known, _)| *known == code).map(|(_, metres)| *metres);
     found.ok_or_else(|| format!("ProjLinearUnitsGeoKey (3076) says {code}, neither metre nor foot; {WAY_OUT}"))
-}
-
-/// The affine map of the raster's corner-based pixels, from the transformation or from the tie point and the scale.
-fn affine<R: Read + Seek>(decoder: &mut Decoder<R>) -> Result<Option<[f64; 6]>, String> {
-    if let Ok(matrix) = decoder.get_tag_f64_vec(Tag::ModelTransformationTag)
-        && let [a, b, _, c, d, e, _, f, ..] = matrix[..]
-    {
-        return Ok(Some([a, b, c, d, e, f]));
-    }
-    let scale = decoder.get_tag_f64_vec(Tag::ModelPixelScaleTag).unwrap_or_default();
-    let tie = decoder.get_tag_f64_vec(Tag::ModelTiepointTag).unwrap_or_default();
-    match (&scale[..], &tie[..]) {
-        ([scale_x, scale_y, ..], [u, v, _, x, y, ..]) => {
-            Ok(Some([*scale_x, 0.0, x - u * scale_x, 0.0, -scale_y, y + v * scale_y]))
-        }
-        ([], [_, _, _, _, _, _, _, ..]) => {
-            let points = tie.len() / 6;
-            Err(format!("ModelTiepointTag (33922) lists {points} control points and no scale; {WAY_OUT}"))
-        }
-        _ => Ok(None),
-    }
 }
 
 #[cfg(test)]
