@@ -22,7 +22,7 @@ check:
 # The engine's tables in docs/benchmarks.md, then the runtime's own overhead; PEERS="PYTHON REFERENCE" measures others beside it, see benches/peers/setup.sh.
 bench: setup
 	./benches/tables.sh $(PEERS)
-	cargo bench --workspace --profile dev --bench frame_path --bench latest --bench tiles --bench clients
+	cargo bench --workspace --profile dev --bench frame_path --bench latest --bench tiles --bench ahead --bench clients
 
 build: setup
 	cargo build

@@ -9,7 +9,7 @@ mod config;
 mod crop;
 mod finder;
 mod scene;
-pub(crate) mod window;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,8 +12,6 @@ mod answer;
 mod area;
 mod atlas;
 mod config;
-#[cfg(test)]
-mod flight;
 
 use std::collections::HashMap;
 use std::sync::Arc;

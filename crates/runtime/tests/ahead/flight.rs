@@ -1,4 +1,4 @@
-//! A flight over fresh ground: whatever is clicked, its tiles have been encoded by then, with little time spent on them.
+//! A simulated flight over fresh ground, with the stage that encodes its tiles.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,24 +7,26 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use nalgebra::{Vector2, Vector3};
 use smgeo_engine::{EncoderImage, EngineConfig, FeatureCache};
-use smgeo_flow::{Clock, HandClock, Stage, Verdict, latest};
+use smgeo_flow::{Clock, HandClock, Stage, latest};
 use smgeo_geo::{Altitude, Covariance2, Geodetic, LatLon, LocalFrame, Pixel, RaySpread, TileId};
 use smgeo_messages::{Evidence, FrameId, Query, QueryBatch, RayFix, TargetId};
 use tokio::sync::{broadcast, watch};
 
-use super::{Config, Counts, Ends, Locate};
-use crate::assemble::{self, window::Windows};
-use crate::control::Metrics;
-use crate::tiles::{EncodedTile, RamTiles, TileError, TileKeeper, TilePicture, TileSource, TileState, TilesInfo};
-use crate::web::HeatBoard;
+use smgeo_runtime::assemble::{self, window::Windows};
+use smgeo_runtime::control::Metrics;
+use smgeo_runtime::locate::{Config, Counts, Ends, Locate};
+use smgeo_runtime::tiles::{
+    EncodedTile, RamTiles, TileError, TileKeeper, TilePicture, TileSource, TileState, TilesInfo,
+};
+use smgeo_runtime::web::HeatBoard;
 
 const ZOOM: u8 = 18;
-const SPEED_MPS: f64 = 20.0;
-const FRAME: Duration = Duration::from_millis(200);
+pub const SPEED_MPS: f64 = 20.0;
+pub const FRAME: Duration = Duration::from_millis(200);
 /// Half the edges of the picture on the ground, metres: 720p at a height of 120 m, looking steeply down.
-const REACH_M: [f64; 2] = [110.0, 70.0];
+pub const REACH_M: [f64; 2] = [110.0, 70.0];
 const RAY_SIGMA_M: f64 = 10.0;
-const EVIDENCE_MAX: usize = 16;
+pub const EVIDENCE_MAX: usize = 16;
 
 /// Makes a picture for any tile.
 struct Ground(TilesInfo);
@@ -47,21 +49,23 @@ impl TileSource for Ground {
     }
 }
 
-struct Flight {
+/// Is the flight, one frame after the other, as fast as the stage works.
+pub struct Flight {
     frame: LocalFrame,
     windows: Windows,
-    clock: Arc<HandClock>,
+    pub clock: Arc<HandClock>,
     keeper: Arc<TileKeeper>,
     ahead: watch::Sender<Arc<[TileId]>>,
-    queries: latest::Put<QueryBatch>,
-    answers: Receiver<Evidence>,
-    counts: Counts,
-    locate: Locate,
+    pub queries: latest::Put<QueryBatch>,
+    pub answers: Receiver<Evidence>,
+    pub counts: Counts,
+    pub locate: Locate,
     frames: u64,
 }
 
 impl Flight {
-    fn new() -> Flight {
+    /// Begins a flight that asks the network of a package, a folder beside the crates.
+    pub fn new(package: &str) -> Flight {
         let clock = HandClock::shared();
         let info = TilesInfo {
             name: "made ground".into(),
@@ -74,7 +78,7 @@ impl Flight {
         };
         let tiles = Arc::new(RamTiles::new(Box::new(Ground(info)), 1 << 28));
         let keeper = Arc::new(TileKeeper::start(tiles, 2, clock.clone()).unwrap());
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/packages/matched");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(package);
         let package = Arc::new(smgeo_engine::Package::open(&folder).unwrap());
         let engine = EngineConfig { backend: smgeo_engine::BackendName::Rten, ..EngineConfig::of(folder) };
         let (ahead, ahead_seen) = watch::channel::<Arc<[TileId]>>(Arc::new([]));
@@ -119,22 +123,33 @@ impl Flight {
     }
 
     /// Flies on for one frame, with time for one tile: 5 tiles a second.
-    fn fly(&mut self) {
+    pub fn fly(&mut self) {
+        self.fly_on(&REACH_M);
+        self.encode();
+    }
+
+    /// Takes one step of the stage.
+    pub fn encode(&mut self) {
+        self.locate.step().unwrap();
+    }
+
+    /// Flies on for one frame and says which tiles will be needed, none but the gaze's where the camera sees no ground.
+    pub fn fly_on(&mut self, reach_m: &[f64]) {
         self.clock.advance(FRAME);
         self.frames += 1;
-        let [across, along] = REACH_M;
-        let corners = [(-across, -along), (across, -along), (across, along), (-across, along)];
         let at = self.east_m();
-        let footprint = corners.map(|(east, north)| self.place(at + east, north));
+        let corners = match *reach_m {
+            [across, along] => vec![(-across, -along), (across, -along), (across, along), (-across, along)],
+            _ => Vec::new(),
+        };
+        let footprint: Vec<_> = corners.into_iter().map(|(east, north)| self.place(at + east, north)).collect();
         let config = assemble::Config::default();
         let ahead = self.windows.ahead(&self.ray(at, 0.0), &footprint, [0.0, SPEED_MPS, 0.0], config.ahead_s);
         self.ahead.send_replace(ahead.clone());
         self.keeper.want(&ahead);
-        let loading = |tile: &TileId| matches!(self.keeper.state(*tile), TileState::Loading);
-        while ahead.iter().any(loading) {
+        while ahead.iter().any(|tile| matches!(self.keeper.state(*tile), TileState::Loading)) {
             std::thread::yield_now();
         }
-        self.locate.step().unwrap();
     }
 
     fn east_m(&self) -> f64 {
@@ -142,7 +157,7 @@ impl Flight {
     }
 
     /// Clicks on a place of the picture, given as parts of its half edges.
-    fn click(&mut self, across: f64, along: f64) {
+    pub fn click(&mut self, across: f64, along: f64) {
         let ray = self.ray(self.east_m() + across * REACH_M[0], along * REACH_M[1]);
         let centre = Pixel::new(128.0, 128.0);
         let query = Query {
@@ -167,56 +182,4 @@ impl Flight {
         self.locate.step().unwrap();
         assert_eq!(self.answers.try_iter().count(), 1);
     }
-}
-
-#[test]
-fn over_fresh_ground_no_click_waits_for_a_tile() {
-    let mut flight = Flight::new();
-    // Some seconds to encode what is in view at the start.
-    (0..150).for_each(|_| flight.fly());
-    let before = flight.counts.tiles_ahead.get();
-    for click in 0..60 {
-        (0..5).for_each(|_| flight.fly());
-        let part = |step: u32| f64::from(click * step % 21) / 10.0 - 1.0;
-        flight.click(part(8), part(13));
-    }
-    let counts = &flight.counts;
-    assert_eq!((counts.answered.get(), counts.waited.get(), counts.tiles_late.get()), (60, 0, 0));
-    // 1,200 m of flight, 1,200 fresh metres of a strip as wide as picture and windows.
-    let tiles_a_second = (counts.tiles_ahead.get() - before) as f64 / 60.0;
-    assert!((0.5..2.5).contains(&tiles_a_second), "{tiles_a_second} tiles a second");
-}
-
-#[test]
-fn where_queries_never_stop_the_tiles_ahead_still_come() {
-    let mut flight = Flight::new();
-    (0..150).for_each(|_| flight.fly());
-    let before = flight.counts.tiles_ahead.get();
-    // A query is always there, so no step has time for itself.
-    for _ in 0..300 {
-        flight.clock.advance(FRAME);
-        flight.frames += 1;
-        let gaze = flight.ray(flight.east_m(), 0.0);
-        let ahead = flight.windows.ahead(&gaze, &[], [0.0, SPEED_MPS, 0.0], 10.0);
-        flight.ahead.send_replace(ahead.clone());
-        flight.keeper.want(&ahead);
-        while ahead.iter().any(|tile| matches!(flight.keeper.state(*tile), TileState::Loading)) {
-            std::thread::yield_now();
-        }
-        flight.click(0.0, 0.0);
-    }
-    assert_eq!(flight.counts.waited.get(), 0);
-    assert!(flight.counts.tiles_ahead.get() > before);
-}
-
-#[test]
-fn evidence_that_finds_no_room_is_counted_each_and_one_fault_says_so() {
-    let mut flight = Flight::new();
-    let unseen: Vec<_> = (0..EVIDENCE_MAX as u32 + 3).map(|target| (TargetId(target), "out of sight")).collect();
-    let (captured, frame, queries) = (flight.clock.now(), FrameId(1), Vec::new());
-    flight.queries.put(QueryBatch { frame, captured, queries, unseen, telemetry_age: None });
-    let fault = flight.locate.step().unwrap_err();
-    assert_eq!(fault.verdict, Verdict::Skip, "{fault}");
-    assert_eq!((flight.answers.try_iter().count(), flight.counts.evidence_lost.get()), (EVIDENCE_MAX, 3));
-    flight.locate.step().unwrap();
 }
