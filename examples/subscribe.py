@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Prints the tracks of one drone, or of all.
 
-    pip install eclipse-zenoh
-    python subscribe.py [--connect tcp/127.0.0.1:7447] [--drone uav1]
+    python3 -m venv .venv && .venv/bin/pip install eclipse-zenoh    # once; Debian: apt-get install python3-venv
+    .venv/bin/python examples/subscribe.py [--connect tcp/127.0.0.1:7447] [--drone uav1]
 
 First what is known already (a query), then each new record as it comes. Positions that are not fresh are marked.
 """
@@ -14,6 +14,8 @@ import time
 import zenoh
 
 FRESH_S = 2.0
+# Clocks may differ by so much.
+CLOCKS_S = 0.5
 
 
 def line(key, record):
@@ -24,7 +26,14 @@ def line(key, record):
     else:
         where = f"{position['lat_deg']:.6f} {position['lon_deg']:.6f} CE90 {position['ce90_m']:.1f} m ({position['basis']})"
     age_s = time.time() - record["captured_us"] * 1e-6
-    stale = "" if record["state"] == "locked" and age_s < FRESH_S else f"  NOT FRESH: {record.get('reason') or record['state']}"
+    if record["state"] != "locked":
+        stale = f"  NOT FRESH: {record.get('reason') or record['state']}"
+    elif age_s >= FRESH_S:
+        stale = f"  NOT FRESH: {age_s:.0f} s old"
+    elif age_s < -CLOCKS_S:
+        stale = "  NOT KNOWN TO BE FRESH: the drone's clock is ahead of this one"
+    else:
+        stale = ""
     return f"{key}  #{record['sequence']}  {record['state']:9}  {where}  {age_s * 1e3:.0f} ms old{stale}"
 
 

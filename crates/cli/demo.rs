@@ -11,6 +11,7 @@ mod operator;
 mod report;
 mod score;
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -84,6 +85,10 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             args.package.display()
         );
     }
+    // Known before a minute of rendering.
+    TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).with_context(|| {
+        format!("port {} of this machine cannot be listened on; --port names another, 0 takes a free one", args.port)
+    })?;
     let plan = FlightPlan::new(args.seed, PERIOD_S)?;
     let folder = prepare::world(&args.folder, &plan)?;
     drop(prepare::film(&folder, &plan)?);

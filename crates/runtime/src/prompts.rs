@@ -60,6 +60,8 @@ pub struct FollowPoint {
     pub shown_ago: ShownAgo,
     /// What the operator calls the object.
     pub label: Option<String>,
+    /// The target whose place the new one takes, if it is accepted.
+    pub instead_of: Option<TargetId>,
 }
 
 /// Says anew where a target is, or what it is called, or both: then both or neither. A click begins its search again.
@@ -111,7 +113,7 @@ impl Prompts {
 
     fn follow(&mut self, follow: Follow) -> Result<Prompt, PromptError> {
         let seen = self.frame_of(follow.frame)?;
-        self.add(&seen, (follow.click, CLICK_SIGMA_PX), follow.label, PromptSource::Exact)
+        self.add(&seen, (follow.click, CLICK_SIGMA_PX), follow.label, PromptSource::Exact, None)
     }
 
     fn follow_point(&mut self, point: &FollowPoint) -> Result<Prompt, PromptError> {
@@ -127,7 +129,7 @@ impl Prompts {
         let click = Pixel::new(inside(x, seen.width_px), inside(y, seen.height_px));
         // The operator may have seen another frame, in which the object was elsewhere.
         let sigma_px = CLICK_SIGMA_PX.hypot(PICTURE_MOTION_PX_S * point.shown_ago.sigma.as_secs_f64());
-        self.add(&seen, (click, sigma_px), point.label.clone(), PromptSource::AssumedFrame)
+        self.add(&seen, (click, sigma_px), point.label.clone(), PromptSource::AssumedFrame, point.instead_of)
     }
 
     fn add(
@@ -136,11 +138,13 @@ impl Prompts {
         (click, sigma_px): (Pixel<geo::Frame>, f64),
         label: Option<String>,
         source: PromptSource,
+        instead_of: Option<TargetId>,
     ) -> Result<Prompt, PromptError> {
         inside(seen, click)?;
         let label = self.checked_label(label)?;
         let limit = self.config.targets_max;
-        if self.set.borrow().targets.len() >= limit {
+        let stays = |prompt: &Prompt| Some(prompt.target) != instead_of;
+        if self.set.borrow().targets.iter().filter(|prompt| stays(prompt)).count() >= limit {
             return Err(PromptError::TooMany { limit });
         }
         let prompt = Prompt {
@@ -155,7 +159,10 @@ impl Prompts {
             created: self.clock.now(),
         };
         self.target_next += 1;
-        self.publish(|targets| targets.push(prompt.clone()));
+        self.publish(|targets| {
+            targets.retain(stays);
+            targets.push(prompt.clone());
+        });
         tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "target followed");
         Ok(prompt)
     }

@@ -255,9 +255,10 @@ impl Tail {
             Form::Raw => format!("queue max-size-buffers=2 {pace} ! identity name={TAP}"),
             Form::Other => format!("decodebin ! video/x-raw {pace} ! identity name={TAP}"),
         };
+        // Pixels are square from here on, as the geometry takes them; where the camera's are, nothing is scaled.
         format!(
             "{head} ! queue max-size-buffers={CONVERT_QUEUE} max-size-bytes=0 max-size-time=0 \
-             ! videoconvert n-threads=1 ! video/x-raw,format=RGB \
+             ! videoconvert n-threads=1 ! videoscale ! video/x-raw,format=RGB,pixel-aspect-ratio=1/1 \
              ! appsink name={SINK} sync=false async=false drop=true max-buffers=1 enable-last-sample=false"
         )
     }

@@ -173,10 +173,17 @@ async fn a_point_without_a_frame_lands_on_the_frame_shown_then_and_says_so() {
         fraction: [0.5, 1.0],
         shown_ago: ShownAgo { mean: Duration::from_millis(150), sigma: Duration::from_millis(50) },
         label: None,
+        instead_of: None,
     };
     let prompt = bench.prompts.send(point.clone()).await.unwrap().unwrap();
     assert_eq!((prompt.frame, prompt.source), (FRAME, PromptSource::AssumedFrame));
     assert_eq!((prompt.click.x, prompt.click.y), (640.0, 719.5));
+    let again = FollowPoint { instead_of: Some(prompt.target), ..point.clone() };
+    // Where no more targets are taken, one may still take another's place.
+    while bench.click(FRAME, 20.0, 20.0).await.is_ok() {}
+    let moved = bench.prompts.send(again).await.unwrap().unwrap();
+    let followed: Vec<_> = bench.prompts.send(List).await.unwrap().targets.iter().map(|prompt| prompt.target).collect();
+    assert!(followed.contains(&moved.target) && !followed.contains(&prompt.target), "{followed:?}");
     let outside = FollowPoint { fraction: [f64::NAN, 0.5], ..point };
     assert_eq!(bench.prompts.send(outside).await.unwrap().unwrap_err().code(), "outside_picture");
 }

@@ -58,6 +58,8 @@ pub struct CameraComponent {
     prompts: Box<dyn PromptPort>,
     clock: SharedClock,
     started: Stamp,
+    /// When the vehicle was first heard.
+    listens_since: Option<Stamp>,
     system: Option<u8>,
     component: u8,
     taken: Vec<u8>,
@@ -114,6 +116,7 @@ impl CameraComponent {
             system: config.system_id,
             component: config.component_id,
             started: clock.now(),
+            listens_since: None,
             link,
             commands,
             tracks,
@@ -134,9 +137,10 @@ impl CameraComponent {
         }
     }
 
-    /// The identity it speaks with, once it has listened for others: system and component.
+    /// The identity it speaks with, once it has listened for others on its vehicle: system and component.
     pub fn identity(&self) -> Option<(u8, u8)> {
-        let has_listened = self.clock.now().since(self.started) >= LISTEN_FIRST;
+        let listens_since = self.listens_since?;
+        let has_listened = self.clock.now().since(listens_since) >= LISTEN_FIRST;
         self.system.filter(|_| has_listened).map(|system| (system, self.component))
     }
 
@@ -176,6 +180,9 @@ impl CameraComponent {
         let system = u8::try_from(received.header.system_id).ok();
         if autopilot != MavAutopilot::MAV_AUTOPILOT_INVALID && self.system.is_none() {
             self.system = system;
+        }
+        if self.system.is_some() && system == self.system {
+            self.listens_since.get_or_insert(self.clock.now());
         }
         let component = received.header.component_id;
         if system == self.system && COMPONENTS.contains(&component) && self.identity().is_none() {
@@ -235,12 +242,11 @@ impl CameraComponent {
         let duration = |ms: f64| Duration::from_secs_f64(ms * 1e-3);
         let CameraConfig { shown_ago_ms, shown_ago_sigma_ms, .. } = self.config;
         let shown_ago = ShownAgo { mean: duration(shown_ago_ms), sigma: duration(shown_ago_sigma_ms) };
-        match self.prompts.follow(fraction, shown_ago) {
+        match self.prompts.follow(fraction, shown_ago, self.own_target) {
             Ok(prompt) => {
                 tracing::info!(target_id = %prompt.target, frame_id = %prompt.frame, "click taken over mavlink, frame assumed");
                 self.has_asked = true;
-                let before = self.own_target.replace(prompt.target);
-                before.into_iter().for_each(|target| self.prompts.stop(target));
+                self.own_target = Some(prompt.target);
                 Answer::Accepted
             }
             Err(reason) => {

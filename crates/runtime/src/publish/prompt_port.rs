@@ -14,8 +14,13 @@ const ANSWER_MAX: Duration = Duration::from_millis(200);
 /// Takes clicks that name no frame. Calls answer soon: the sender waits for its acknowledgement.
 pub trait PromptPort: Send {
     /// Starts following the object under a point of the picture (fractions of width and height from the top left) that was
-    /// captured `shown_ago`. The answered prompt names the frame that was assumed.
-    fn follow(&mut self, fraction: [f64; 2], shown_ago: ShownAgo) -> Result<Prompt, String>;
+    /// captured `shown_ago`. The answered prompt names the frame that was assumed, and stands in the place of `instead_of`.
+    fn follow(
+        &mut self,
+        fraction: [f64; 2],
+        shown_ago: ShownAgo,
+        instead_of: Option<TargetId>,
+    ) -> Result<Prompt, String>;
 
     /// Stops following a target; one that is gone already is no error.
     fn stop(&mut self, target: TargetId);
@@ -41,8 +46,13 @@ impl ActorPromptPort {
 }
 
 impl PromptPort for ActorPromptPort {
-    fn follow(&mut self, fraction: [f64; 2], shown_ago: ShownAgo) -> Result<Prompt, String> {
-        let request = self.prompts.send(FollowPoint { fraction, shown_ago, label: None });
+    fn follow(
+        &mut self,
+        fraction: [f64; 2],
+        shown_ago: ShownAgo,
+        instead_of: Option<TargetId>,
+    ) -> Result<Prompt, String> {
+        let request = self.prompts.send(FollowPoint { fraction, shown_ago, label: None, instead_of });
         match self.runtime.block_on(async { tokio::time::timeout(ANSWER_MAX, request).await }) {
             Ok(Ok(answer)) => answer.map_err(|refusal| refusal.to_string()),
             Ok(Err(_)) => Err("the prompt actor is not there: click again".to_owned()),

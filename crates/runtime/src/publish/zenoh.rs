@@ -184,9 +184,9 @@ fn bus_config(config: &ZenohConfig) -> ::zenoh::Result<Config> {
         bus.insert_json5("listen/endpoints", &serde_json::to_string(&config.listen)?)?;
     }
     bus.insert_json5("connect/endpoints", &serde_json::to_string(&config.connect)?)?;
-    // A router that is not there yet is waited for in the background.
+    // A peer tries in the background for ever. A client that has no router fails at once, and the stage is made anew.
     bus.insert_json5("connect/exit_on_failure", "false")?;
-    bus.insert_json5("connect/timeout_ms", "0")?;
+    bus.insert_json5("connect/timeout_ms", r#"{ "peer": -1, "client": 0 }"#)?;
     bus.insert_json5("scouting/multicast/enabled", &config.multicast_scouting.to_string())?;
     Ok(bus)
 }

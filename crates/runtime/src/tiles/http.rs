@@ -183,6 +183,7 @@ impl HttpTiles {
         let result = answer.recv().map_err(cut_off).and_then(|result| result);
         match &result {
             Ok(_) | Err(TileError::Missing { .. }) => self.breaker().succeeded(),
+            Err(error) if is_of_this_tile(error) => self.breaker().succeeded(),
             Err(_) => self.breaker().failed(self.clock.now()),
         }
         result
@@ -286,6 +287,12 @@ impl Request {
         }
         TileError::Unreachable { tile: self.tile, store: self.info.name.clone(), reason }
     }
+}
+
+/// Says whether a refusal is of the tile, as one beyond the server's own area or zooms: it says nothing against the server.
+fn is_of_this_tile(error: &TileError) -> bool {
+    let answers = ["400", "416", "422"];
+    matches!(error, TileError::Refused { answer, .. } if answers.iter().any(|status| answer.starts_with(status)))
 }
 
 fn is_worth_another_try(error: &TileError) -> bool {

@@ -22,6 +22,9 @@ const PINGS_UNANSWERED_MAX: u32 = 3;
 /// How long one message may take to get into the socket.
 const SEND_MAX: Duration = Duration::from_secs(10);
 
+/// How long a farewell may take: the client's seat is free after that.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
 /// One client's socket, for as long as it has its seat.
 pub(super) struct Socket {
     session: Session,
@@ -59,12 +62,12 @@ impl Socket {
         if self.unanswered > PINGS_UNANSWERED_MAX {
             return Err(Closed);
         }
-        self.session.ping(b"").await
+        timeout(SEND_MAX, self.session.ping(b"")).await.unwrap_or(Err(Closed))
     }
 
-    /// Answers a client's ping.
+    /// Answers a client's ping; a client that does not take the answer in time is gone.
     pub(super) async fn pong(&mut self, payload: &[u8]) -> Result<(), Closed> {
-        self.session.pong(payload).await
+        timeout(SEND_MAX, self.session.pong(payload)).await.unwrap_or(Err(Closed))
     }
 
     /// Sends text; a client that does not take it in time is gone.
@@ -79,8 +82,8 @@ impl Socket {
 
     /// Ends the conversation.
     pub(super) async fn close(self, reason: Option<CloseReason>) {
-        // A client that is gone already needs no farewell.
-        let _ = self.session.close(reason).await;
+        // A client that is gone, or takes nothing any more, needs no farewell.
+        let _ = timeout(FAREWELL_MAX, self.session.close(reason)).await;
     }
 }
 

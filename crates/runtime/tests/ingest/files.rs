@@ -97,6 +97,16 @@ fn a_recording_that_breaks_off_gives_the_frames_it_has() {
 }
 
 #[test]
+fn pixels_that_are_not_square_are_made_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let caps = "width=360,height=288,pixel-aspect-ratio=16/15,framerate=30/1";
+    let path = clip(folder.path(), "anamorphic.mkv", caps, 30, "matroskamux");
+    let running = Running::start(file(path, AtEnd::Repeat));
+    let frame = running.next();
+    assert_eq!(f64::from(frame.width_px) / f64::from(frame.height_px), 4.0 / 3.0, "{frame:?}");
+}
+
+#[test]
 fn an_absurd_size_is_refused_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let path = clip(folder.path(), "wide.mkv", "width=9000,height=16,framerate=30/1", 5, "matroskamux");

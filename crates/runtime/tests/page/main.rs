@@ -49,6 +49,7 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
     the_map_shows_tiles_the_drone_and_the_targets(&mut tab, &server).await;
     a_target_is_moved_and_deleted_from_its_card(&mut tab, &server).await;
     what_stands_still_is_marked_as_old_and_comes_back(&mut tab, &feed).await;
+    without_h264_pictures_are_shown(&mut tab, &feed, &server).await;
     a_browser_without_webcodecs_gets_pictures(&browser, &server).await;
     nothing_is_asked_of_anyone_else(&tab, &server);
     a_daemon_that_is_gone_is_announced(&mut tab, &server).await;
@@ -113,6 +114,10 @@ async fn keyboard_and_touch_follow_too(tab: &mut Tab, server: &Harness) {
         tab.press(key).await;
     }
     tab.until("smgeo.targets().length === 2", TRACK_MAX).await;
+    // A key that is held down is one press.
+    let held =
+        "document.getElementById('stage').dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', repeat: true }))";
+    tab.eval(held).await;
     let by_key = server.prompt_set.borrow().targets[1].click;
     assert_eq!((by_key.x, by_key.y), (352.0, 196.0));
     let at = tab.point("#overlay", [0.75, 0.7]).await;
@@ -155,6 +160,21 @@ async fn what_stands_still_is_marked_as_old_and_comes_back(tab: &mut Tab, feed: 
     tab.until("smgeo.targets().every((target) => target.state === 'locked')", ALARM_MAX).await;
 }
 
+async fn without_h264_pictures_are_shown(tab: &mut Tab, feed: &Feed, server: &Harness) {
+    feed.hold(true);
+    let id = server.frames.newest().unwrap().id.0 + 1;
+    // Nothing is asked for while units come, or have come a moment ago.
+    let shown = format!("smgeo.shown().frame === {id}");
+    let begun = std::time::Instant::now();
+    while tab.eval(&shown).await != json!(true) {
+        assert!(begun.elapsed() < START_MAX, "the picture is not shown");
+        server.show_picture(id);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    feed.hold(false);
+    tab.until(&format!("smgeo.shown().frame !== {id}"), ALARM_MAX).await;
+}
+
 async fn a_browser_without_webcodecs_gets_pictures(browser: &Browser, server: &Harness) {
     server.show_picture(server.frames.newest().unwrap().id.0);
     let mut tab = browser.open(&format!("http://{}/", server.address), "delete window.VideoDecoder;").await;
@@ -168,8 +188,9 @@ fn nothing_is_asked_of_anyone_else(tab: &Tab, server: &Harness) {
     };
     let foreign: Vec<&String> = tab.requests.iter().filter(|url| !ours(url)).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
-    // A tile outside the map is answered with 404, which the browser logs.
-    let complaints: Vec<&String> = tab.complaints.iter().filter(|text| !text.contains("/tiles/")).collect();
+    // A tile outside the map is answered with 404, and so is a picture before the first; the browser logs that.
+    let is_logged = |text: &str| text.contains("/tiles/") || text.contains("/snapshot.jpg");
+    let complaints: Vec<&String> = tab.complaints.iter().filter(|text| !is_logged(text)).collect();
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 

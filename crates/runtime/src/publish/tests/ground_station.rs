@@ -16,7 +16,13 @@ struct Clicks {
 struct Port(Clicks, Option<[u32; 2]>);
 
 impl PromptPort for Port {
-    fn follow(&mut self, fraction: [f64; 2], shown_ago: ShownAgo) -> Result<Prompt, String> {
+    fn follow(
+        &mut self,
+        fraction: [f64; 2],
+        shown_ago: ShownAgo,
+        instead_of: Option<TargetId>,
+    ) -> Result<Prompt, String> {
+        self.0.stopped.lock().unwrap().extend(instead_of);
         let mut taken = self.0.taken.lock().unwrap();
         taken.push((fraction, shown_ago));
         let now = smgeo_flow::Stamp::from_ns(0);
@@ -315,6 +321,12 @@ fn another_target_is_never_told_as_the_one_the_ground_station_asked_for() {
 #[test]
 fn a_component_id_that_is_taken_is_left_to_its_owner() {
     let mut bench = Bench::start();
+    // However late the vehicle appears.
+    bench.clock.advance(Duration::from_secs(20));
+    bench.turn();
+    assert_eq!(bench.camera.identity(), None);
+    bench.say(&camera_messages::heartbeat(), 1);
+    bench.clock.advance(Duration::from_secs(1));
     bench.say(&camera_messages::heartbeat(), 100);
     bench.clock.advance(Duration::from_secs(4));
     assert_eq!(bench.camera.identity(), Some((1, 101)));

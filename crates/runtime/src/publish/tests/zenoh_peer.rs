@@ -54,6 +54,26 @@ fn a_peer_gets_each_track_and_a_late_joiner_the_newest() {
 }
 
 #[test]
+fn a_router_that_starts_later_is_found() {
+    let clock = SystemClock::shared();
+    let router = free_endpoint();
+    let config = ZenohConfig { listen: Vec::new(), connect: vec![router.clone()], ..ZenohConfig::default() };
+    let sink = ZenohSink::open(&config, "uav1", clock.clone()).unwrap();
+    let (mut stage, tracks) = stage(sink, 16, &clock);
+    let mut config = Config::default();
+    config.insert_json5("listen/endpoints", &format!("[\"{router}\"]")).unwrap();
+    config.insert_json5("scouting/multicast/enabled", "false").unwrap();
+    let late = ::zenoh::open(config).wait().unwrap();
+    let subscriber = late.declare_subscriber("smgeo/uav1/track/*").wait().unwrap();
+    let heard = (0..300).any(|_| {
+        tracks.send(Arc::new(track(7, TrackState::Locked, clock.as_ref()))).unwrap();
+        stage.step().unwrap();
+        subscriber.recv_timeout(Duration::from_millis(50)).unwrap().is_some()
+    });
+    assert!(heard, "the bus was never joined");
+}
+
+#[test]
 fn a_dropped_target_is_forgotten_by_the_bus() {
     let clock = HandClock::shared();
     let config = ZenohConfig { listen: vec![free_endpoint()], ..ZenohConfig::default() };

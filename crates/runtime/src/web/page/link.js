@@ -46,12 +46,13 @@ export class Link extends EventTarget {
     this.watchedAt = now;
     if (asleep) return;
     const quietMs = now - Math.max(this.heardAt, this.openedAt);
-    if (this.socket.readyState === WebSocket.OPEN && quietMs > SILENCE_MAX_MS) {
+    if (this.socket.readyState <= WebSocket.OPEN && quietMs > SILENCE_MAX_MS) {
       const dead = this.socket;
       dead.onmessage = null;
       dead.onclose();
       dead.onclose = null;
       dead.close();
+      this.dispatchEvent(new Event('dead'));
     }
   }
 

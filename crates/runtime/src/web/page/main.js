@@ -48,6 +48,7 @@ link.addEventListener('state', ({ detail }) => {
   if (before && before.boot_id !== detail.state.boot_id) startAnew();
   clock.heard(detail.clock_us);
   state = detail.state;
+  video.frameSize = state.video ? [state.video.width_px, state.video.height_px] : null;
   const hasOtherMap = JSON.stringify(before?.imagery) !== JSON.stringify(state.imagery);
   if (!before || hasOtherMap) openMap(state.imagery, state.boot_id);
 });
@@ -76,6 +77,7 @@ link.addEventListener('track', ({ detail }) => {
 });
 
 link.addEventListener('lost', ({ detail }) => say(`${detail.tracks} updates were lost on a slow connection`, true));
+link.addEventListener('dead', () => video.reconnect());
 video.addEventListener('fallback', ({ detail }) => say(`Showing still pictures: ${detail}`, true));
 video.addEventListener('shown', () => overlay.draw(views(), video.shown));
 
@@ -83,14 +85,16 @@ video.addEventListener('shown', () => overlay.draw(views(), video.shown));
 function startAnew() {
   clock.reset();
   video.forget();
+  video.reconnect();
   tracks.clear();
   overlay.keepOnly(new Set());
   map.keepOnly(new Set());
 }
 
-/** The last part of a path: the folders before it say nothing in flight. */
-function fileName(path) {
-  return path.split('/').filter(Boolean).pop() ?? path;
+/** The last part of a path, or the server of an address: what stands before or after says nothing in flight. */
+function storeName(name) {
+  const parts = name.split('/').filter(Boolean);
+  return (name.includes('://') ? parts[1] : parts.pop()) ?? name;
 }
 
 function openMap(imagery, run) {
@@ -165,7 +169,7 @@ function drawAges() {
   gauge('video', shown ? ageText(videoMs) : '–', !shown || old || frozen);
   gauge('telemetry', ageText(telemetryMs), telemetryMs > TELEMETRY_STALE_MS);
   gauge('height', pose ? `${Math.round(pose.altitude_msl_m)} m MSL${pose.height_ground_m === undefined ? '' : `, ${Math.round(pose.height_ground_m)} m AGL`}` : '–', !pose);
-  gauge('imagery', state?.imagery ? [fileName(state.imagery.name), state.imagery.date].filter(Boolean).join(', ') : 'none', !state?.imagery);
+  gauge('imagery', state?.imagery ? [storeName(state.imagery.name), state.imagery.date].filter(Boolean).join(', ') : 'none', !state?.imagery);
   gauge('model', state?.model ? `${state.model.name} ${state.model.hash.slice(0, 8)} on ${state.model.backend}` : 'none', !state?.model);
   byId('frame-label').textContent = shown ? `frame ${shown.frame} · ${shown.width}×${shown.height}` : '';
 }
@@ -184,7 +188,8 @@ function drawHealth() {
   byId('health-word').textContent = lost ? 'no connection' : level;
   byId('drone').textContent = state?.drone ?? '';
   const parts = byId('health-parts');
-  const lines = (state?.health.parts ?? []).map((part) => [part.level, part.cause ? `${part.part}: ${part.cause}` : part.part]);
+  const known = (state?.health.parts ?? []).map((part) => [part.level, part.cause ? `${part.part}: ${part.cause}` : part.part]);
+  const lines = lost ? [['lost', 'not known: no connection']] : known;
   const text = JSON.stringify(lines);
   if (parts.dataset.text === text) return;
   parts.dataset.text = text;
@@ -259,6 +264,7 @@ async function copy(id, text) {
   try {
     await copyText(text);
     if (word === 'stale') say(`Copied ${text}, but it is ${ageText(ageMs)} old: not the present`, true);
+    else if (word !== 'locked') say(`Copied ${text}, but it is not confirmed: ${word}`, true);
     else say(`Copied ${text}`);
   } catch (error) {
     say(error.message, true);
@@ -293,7 +299,9 @@ stage.addEventListener('keydown', (event) => {
   const { shown } = video;
   if (!shown) return;
   const arrow = ARROWS[event.key];
-  if (arrow) {
+  if (event.repeat && !arrow) {
+    // A key that is held down is one press: it neither makes nor deletes a row of targets.
+  } else if (arrow) {
     const step = event.shiftKey ? STEP_FINE_PX : STEP_PX;
     const from = overlay.crosshair ?? { x: shown.width / 2, y: shown.height / 2 };
     const clamp = (value, size) => Math.min(Math.max(value, 0.5), size - 0.5);

@@ -94,6 +94,7 @@ export class TargetMap {
     if (!this.loaded) return;
     const stale = !pose || ageMs > POSE_STALE_MS;
     if (pose) this.showDrone(pose, stale);
+    else this.drone?.getElement().classList.add('stale');
     const ring = pose?.footprint.length > 2 ? [...pose.footprint, pose.footprint[0]] : null;
     const feature = ring && { type: 'Feature', properties: { stale }, geometry: { type: 'Polygon', coordinates: [ring] } };
     this.put('footprint', feature ?? EMPTY);

@@ -1,8 +1,9 @@
 // Live video on a canvas, and the id of the frame that is on it.
 //
 // The access units are the camera's own; WebCodecs decodes them. Every unit comes with the id of its frame, the decoder
-// hands the unit's timestamp through, and so a click knows exactly which frame the operator saw. A browser without
-// WebCodecs (or a page without a secure context) gets snapshots, which name their frame too.
+// hands the unit's timestamp through, and so a click knows exactly which frame the operator saw. Where there are no units
+// to decode, snapshots are shown, which name their frame too: in a browser without WebCodecs (or a page without a secure
+// context), and for a camera whose video is not H.264.
 
 import { socketUrl } from './link.js';
 import { codecOf, parseVideoMessage } from './h264.js';
@@ -13,6 +14,12 @@ const ERRORS_MAX = 5;
 /** Pictures a decoder may hold back; older entries are of units it has dropped. */
 const PENDING_MAX = 64;
 const SNAPSHOT_EVERY_MS = 200;
+/** While there is none, it is asked for less often. */
+const SNAPSHOT_RETRY_MS = 1_000;
+/** A request that has no answer by then has none. */
+const SNAPSHOT_MAX_MS = 3_000;
+/** So long without a unit, and snapshots are asked for. */
+const UNITS_WAIT_MS = 3_000;
 
 export class Video extends EventTarget {
   /** `picture` is the canvas; it takes the size of the video. */
@@ -23,12 +30,26 @@ export class Video extends EventTarget {
     /** What is on the canvas: {frame, capturedUs, width, height}, or null. */
     this.shown = null;
     this.waiting = null;
+    /** Width and height of the daemon's frames, once known: clicks and marks are in their pixels, which are square. */
+    this.frameSize = null;
     this.errors = 0;
+    this.unitAt = performance.now();
     this.draw = this.draw.bind(this);
     requestAnimationFrame(this.draw);
     if ('VideoDecoder' in window) this.connect();
     // Later, so that whoever made this can listen first.
     else queueMicrotask(() => this.fallBack('this browser has no WebCodecs here'));
+    this.fetchSnapshots();
+  }
+
+  /** Connects anew at once: a socket may be dead without being closed. */
+  reconnect() {
+    if (!this.socket || this.snapshots) return;
+    this.socket.onclose = null;
+    this.socket.onmessage = null;
+    this.socket.close();
+    this.stopDecoder();
+    this.connect();
   }
 
   connect() {
@@ -46,6 +67,7 @@ export class Video extends EventTarget {
 
   /** Gives one unit to the decoder. The daemon begins with a key frame, also after it has dropped units. */
   take(message) {
+    this.unitAt = performance.now();
     if (message.key) this.configure(codecOf(message.unit));
     if (this.decoder?.state !== 'configured') {
       this.acknowledge(message.sequence);
@@ -85,7 +107,7 @@ export class Video extends EventTarget {
     }
     this.errors = 0;
     this.acknowledge(message.sequence);
-    const { displayWidth: width, displayHeight: height } = frame;
+    const [width, height] = this.frameSize ?? [frame.displayWidth, frame.displayHeight];
     this.show(frame, { frame: message.frame, capturedUs: message.capturedUs, width, height });
   }
 
@@ -136,26 +158,33 @@ export class Video extends EventTarget {
     this.dispatchEvent(new Event('shown'));
   }
 
+  /** Shows snapshots from now on, whatever units come. */
   fallBack(reason) {
     if (this.snapshots) return;
     this.snapshots = true;
     this.dispatchEvent(new CustomEvent('fallback', { detail: reason }));
-    this.fetchSnapshots();
   }
 
+  /** Shows snapshots for as long as no units come. */
   async fetchSnapshots() {
     for (;;) {
-      await this.fetchSnapshot().catch(() => {}); // A lost picture shows by its age.
-      await new Promise((resolve) => setTimeout(resolve, SNAPSHOT_EVERY_MS));
+      const wanted = this.snapshots || performance.now() - this.unitAt > UNITS_WAIT_MS;
+      // A lost picture shows by its age.
+      const shown = wanted && (await this.fetchSnapshot().catch(() => false));
+      await new Promise((resolve) => setTimeout(resolve, shown || !wanted ? SNAPSHOT_EVERY_MS : SNAPSHOT_RETRY_MS));
     }
   }
 
+  /** Says whether there was a picture. */
   async fetchSnapshot() {
-    const answer = await fetch('/api/v1/snapshot.jpg', { cache: 'no-store' });
-    if (!answer.ok) return;
+    const signal = AbortSignal.timeout(SNAPSHOT_MAX_MS);
+    const answer = await fetch('/api/v1/snapshot.jpg', { cache: 'no-store', signal });
+    if (!answer.ok) return false;
     const frame = Number(answer.headers.get('x-smgeo-frame'));
     const capturedUs = Number(answer.headers.get('x-smgeo-captured-clock-us'));
+    if (this.shown && capturedUs < this.shown.capturedUs) return true;
     const image = await createImageBitmap(await answer.blob());
     this.show(image, { frame, capturedUs, width: image.width, height: image.height });
+    return true;
   }
 }
