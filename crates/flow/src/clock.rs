@@ -7,7 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Is a moment on the process's monotonic timeline, in nanoseconds since the clock was made.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -79,23 +81,30 @@ pub trait Clock: Send + Sync {
 /// Is how a clock is handed around.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// Reads the machine's clocks.
+/// Reads the machine's clocks. It goes on while the machine sleeps, so that what was of the present before is old afterwards.
 pub struct SystemClock {
-    // A second before construction, so that the capture time of the first frames is never before the origin.
-    origin: Instant,
-    lead: Duration,
+    // Before construction, so that the capture time of the first frames is never before the origin.
+    origin: Duration,
 }
 
 impl SystemClock {
     /// Makes a clock whose timeline begins an hour ago: what was captured before the process began has a stamp too.
     pub fn shared() -> SharedClock {
-        Arc::new(Self { origin: Instant::now(), lead: Duration::from_secs(3_600) })
+        Arc::new(Self { origin: since_boot() })
     }
+}
+
+/// How long before its construction a clock's timeline begins.
+const LEAD: Duration = Duration::from_secs(3_600);
+
+/// The time since the machine was started, sleep included.
+fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Stamp {
-        Stamp::from_ns(0).plus(self.lead + self.origin.elapsed())
+        Stamp::from_ns(0).plus(LEAD + since_boot().saturating_sub(self.origin))
     }
 
     fn wall_us_now(&self) -> i64 {

@@ -65,6 +65,9 @@ pub struct Found {
     pub covariance: Covariance2,
     /// The covariance of what all answers about this object have in common, north and east, m².
     pub shared: Covariance2,
+    /// The covariance of what the followed point is off the clicked one, north and east, m²: the same in every answer for as long as
+    /// that point is followed.
+    pub click: Covariance2,
     /// The box on the map: west, south, east, north, degrees.
     pub bounds_deg: [f64; 4],
     /// The probability of the mode the centre was taken from, 0 to 1.

@@ -10,7 +10,7 @@ use smgeo_engine::{EngineConfig, EngineError};
 
 use crate::prompts::PromptsConfig;
 use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig, key_prefix};
-use crate::telemetry::{LinkAddress, PoseConfig, Signing};
+use crate::telemetry::{GpsFix, LinkAddress, PoseConfig, Signing};
 use crate::tiles::TilesConfig;
 use crate::web::WebConfig;
 use crate::{assemble, camera, follow, fuse, ingest, locate, terrain};
@@ -33,9 +33,9 @@ pub struct Config {
     /// The lens.
     #[serde(default)]
     pub camera: camera::Config,
-    /// The ground.
+    /// The ground. With telemetry it has to be named: a wrong height moves every position by the ray.
     #[serde(default)]
-    pub terrain: terrain::Config,
+    pub terrain: Option<terrain::Config>,
     /// The map.
     pub tiles: TilesConfig,
     /// The network.
@@ -62,6 +62,9 @@ pub struct Config {
     #[serde(default)]
     pub web: WebConfig,
 }
+
+const NO_TERRAIN: &str = "there is no [terrain] table, and rays of the camera have to meet the ground somewhere: write kind = \
+                          \"terrarium\" and the path of an elevation model, or kind = \"flat\" and height_m_msl";
 
 /// Says who this is.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -99,9 +102,9 @@ pub struct MavlinkConfig {
     /// The vehicle's system id; the first one heard if not given.
     #[serde(default)]
     pub system_id: Option<u8>,
-    /// Whether positions count only while GPS_RAW_INT tells a fix.
+    /// What positions need of GPS_RAW_INT.
     #[serde(default)]
-    pub needs_gps_fix: bool,
+    pub gps_fix: GpsFix,
     /// From measurement to arrival, for messages whose clock is not known, milliseconds.
     #[serde(default = "delay_ms")]
     pub delay_ms: u64,
@@ -214,7 +217,7 @@ impl Config {
         if let ingest::Source::File(file) = &mut self.ingest.source {
             anchor(&mut file.path);
         }
-        if let terrain::Config::Terrarium { path, .. } = &mut self.terrain {
+        if let Some(terrain::Config::Terrarium { path, .. }) = &mut self.terrain {
             anchor(path);
         }
         if let Some(TelemetryConfig::Log { path }) = &mut self.telemetry {
@@ -254,7 +257,11 @@ impl Config {
         }
         self.pose.check()?;
         self.camera.build()?;
-        self.terrain.check().map_err(|error| error.to_string())?;
+        match &self.terrain {
+            Some(terrain) => terrain.check().map_err(|error| error.to_string())?,
+            None if self.telemetry.is_some() => return Err(NO_TERRAIN.to_owned()),
+            None => {}
+        }
         self.tiles.check()?;
         self.follow.check()?;
         self.prompts.check(self.follow.ring_ms)?;

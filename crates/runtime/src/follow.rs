@@ -25,8 +25,8 @@ pub use pyramid::{Pyramid, PyramidBuilder};
 pub use ring::FrameRing;
 pub use stage::{Follow, ReAnchor};
 
-/// How fast a picture may move, pixels a second of a frame 1280 wide: half a picture width.
-pub(crate) const PICTURE_MOTION_PX_S: f64 = 640.0;
+/// How fast a picture may move, picture widths a second.
+pub(crate) const PICTURE_MOTION: f64 = 0.5;
 
 /// Smaller regions hold nothing to follow; larger ones are the picture.
 const REGION_PX: RangeInclusive<f64> = 16.0..=640.0;

@@ -207,19 +207,19 @@ impl Target {
     fn confirm(&mut self, config: &Config, found: &Found) -> Option<&'static str> {
         // Following can be led to another object, and there map and ray agree: only the click still knows better.
         let elsewhere = |clicked: &RayFix| clicked.disagrees(found.at, found.covariance, config.click_widening);
-        match &self.clicked {
-            Some(clicked) if elsewhere(clicked) => {
+        let ray = match (&self.clicked, &self.ray) {
+            // Whether following has kept to what was clicked cannot be told without both rays.
+            (_, None) => return Some("without telemetry nothing confirms a place"),
+            (None, Some(_)) => return Some("there was no pose at the moment of the click: click again"),
+            (Some(clicked), Some(_)) if elsewhere(clicked) => {
                 self.doubt(config, 0.0);
                 return Some("what is followed is not where it was clicked");
             }
-            Some(_) => {}
-            // Whether following has kept to what was clicked cannot be told.
-            None if self.ray.is_some() => return Some("there was no pose at the moment of the click: click again"),
-            None => return Some("without telemetry nothing confirms a place"),
-        }
+            (Some(_), Some(ray)) => *ray,
+        };
         let verdict = match &mut self.hypothesis {
-            Some(hypothesis) => hypothesis.weigh(config, found, self.captured),
-            None => Hypothesis::new(config, found, self.captured).map(|begun| {
+            Some(hypothesis) => hypothesis.weigh(config, found, &ray, self.captured),
+            None => Hypothesis::new(config, found, &ray, self.captured).map(|begun| {
                 self.hypothesis = Some(begun);
                 Verdict::Confirmed
             }),

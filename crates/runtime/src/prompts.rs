@@ -22,7 +22,7 @@ pub use error::PromptError;
 pub use frame_index::{FrameIndex, SeenFrame};
 
 use crate::control::Metrics;
-use crate::follow::PICTURE_MOTION_PX_S;
+use crate::follow::PICTURE_MOTION;
 
 /// Requests that may wait for the actor: far more than operators click, far less than a flood.
 const MAILBOX_MAX: usize = 64;
@@ -128,7 +128,8 @@ impl Prompts {
         let inside = |fraction: f64, size_px: u32| (fraction * f64::from(size_px)).min(f64::from(size_px) - 0.5);
         let click = Pixel::new(inside(x, seen.width_px), inside(y, seen.height_px));
         // The operator may have seen another frame, in which the object was elsewhere.
-        let sigma_px = CLICK_SIGMA_PX.hypot(PICTURE_MOTION_PX_S * point.shown_ago.sigma.as_secs_f64());
+        let motion_px_s = PICTURE_MOTION * f64::from(seen.width_px);
+        let sigma_px = CLICK_SIGMA_PX.hypot(motion_px_s * point.shown_ago.sigma.as_secs_f64());
         self.add(&seen, (click, sigma_px), point.label.clone(), PromptSource::AssumedFrame, point.instead_of)
     }
 

@@ -29,7 +29,7 @@ fn the_values_shown_in_smgeo_toml_are_the_defaults() {
     assert_eq!(format!("{:?}", shown.locate), format!("{:?}", smgeo_runtime::locate::Config::default()));
     assert_eq!(shown.assemble, smgeo_runtime::assemble::Config::default());
     assert_eq!(shown.camera, smgeo_runtime::camera::Config::default());
-    assert_eq!(shown.terrain, smgeo_runtime::terrain::Config::default());
+    assert_eq!(shown.terrain, Some(smgeo_runtime::terrain::Config::default()));
     assert_eq!(shown.follow, smgeo_runtime::follow::Config::default());
     assert_eq!(format!("{:?}", shown.pose), format!("{:?}", smgeo_runtime::telemetry::PoseConfig::default()));
     assert_eq!(shown.web, smgeo_runtime::web::WebConfig::default());

@@ -9,7 +9,7 @@ use smgeo_messages::FrameId;
 
 use super::follower::{Buffers, Follower, LostReason};
 use super::pyramid::Pyramid;
-use super::{Config, PICTURE_MOTION_PX_S};
+use super::{Config, PICTURE_MOTION};
 
 /// Frames stepped through on the way to now: more would hold up the newest frame, and following bridges a few at once.
 const STEPS_MAX: usize = 40;
@@ -73,8 +73,10 @@ impl FrameRing {
         buffers: &mut Buffers,
     ) -> Result<Follower, LostReason> {
         let (begin, apart) = self.position(frame).ok_or(LostReason::FrameGone)?;
-        let sigma_px = sigma_px.hypot(PICTURE_MOTION_PX_S * apart.as_secs_f64());
-        let mut follower = Follower::start(&self.config, self.pictures[begin].clone(), pixel, sigma_px);
+        let picture = &self.pictures[begin];
+        let motion_px_s = PICTURE_MOTION * f64::from(picture.width_px);
+        let sigma_px = sigma_px.hypot(motion_px_s * apart.as_secs_f64());
+        let mut follower = Follower::start(&self.config, picture.clone(), pixel, sigma_px);
         let last = self.pictures.len() - 1;
         let stride = (last - begin).div_ceil(STEPS_MAX).max(1);
         let mut next = begin;

@@ -3,7 +3,7 @@
 use nalgebra::{Vector2, Vector3};
 use smgeo_flow::Stamp;
 use smgeo_geo::{Altitude, Covariance2, EarthError, Geodetic, KalmanTrack, LatLon, LocalFrame, Motion};
-use smgeo_messages::{Basis, Estimate, Found};
+use smgeo_messages::{Basis, Estimate, Found, RayFix};
 
 use super::Config;
 
@@ -13,8 +13,17 @@ const GATE_PART: f64 = 0.99;
 /// This many set-aside answers that agree with each other overturn the belief.
 const ASIDE_TO_OVERTURN: usize = 5;
 
+/// They have to lie so far apart, as a part of [`Config::correlation_s`]: frames closer in time err alike.
+const OVERTURN_PART: f64 = 0.5;
+
 /// Set-aside answers older than this, in seconds, agree with nothing.
 const ASIDE_AGE_S_MAX: f64 = 5.0;
+
+/// A view is another one when its ray passes over the ground by so much more, or less, for each metre that it comes down: 6 degrees.
+const VIEW_STEP: f64 = 0.1;
+
+/// An answer moves a place only if the followed point is known as well as when the place was found, give or take so many metres.
+const CLICK_CE90_M_MORE: f64 = 2.0;
 
 /// So many answers are averaged alike before the average begins to forget.
 const FIRST_ANSWERS: u32 = 5;
@@ -35,6 +44,13 @@ pub struct Hypothesis {
     answers: u32,
     aside: Vec<(Stamp, Found)>,
     shared: Covariance2,
+    /// What the followed point was off the clicked one in the answers that were taken in.
+    click: Covariance2,
+    /// The last answer's own covariance, and from how many different views there were answers: one view is one picture, however
+    /// long it is looked at.
+    own: Covariance2,
+    view_ne: Vector2<f64>,
+    views: u32,
     bounds_deg: [f64; 4],
     score: f64,
 }
@@ -52,7 +68,7 @@ pub enum Verdict {
 
 impl Hypothesis {
     /// Begins with one answer, which counts as its first confirmation.
-    pub fn new(config: &Config, found: &Found, captured: Stamp) -> Result<Self, EarthError> {
+    pub fn new(config: &Config, found: &Found, ray: &RayFix, captured: Stamp) -> Result<Self, EarthError> {
         Ok(Self {
             frame: LocalFrame::new(Geodetic { at: found.at, height: Altitude::from_m(0.0) }),
             filter: at_rest(config, Vector2::zeros(), found.covariance)?,
@@ -64,27 +80,46 @@ impl Hypothesis {
             answers: 1,
             aside: Vec::new(),
             shared: found.shared,
+            click: found.click,
+            own: found.covariance,
+            view_ne: ray.spread.overshoot_ne,
+            views: 1,
             bounds_deg: found.bounds_deg,
             score: found.score,
         })
     }
 
-    /// Weighs an answer against the belief.
-    pub fn weigh(&mut self, config: &Config, found: &Found, captured: Stamp) -> Result<Verdict, EarthError> {
+    /// Weighs an answer, which came of a query along `ray`, against the belief.
+    pub fn weigh(
+        &mut self,
+        config: &Config,
+        found: &Found,
+        ray: &RayFix,
+        captured: Stamp,
+    ) -> Result<Verdict, EarthError> {
         let elapsed_s = captured.since(self.confirmed).as_secs_f64();
         let offset_ne_m = self.offset_ne_m(found.at);
         let mut filter = self.filter;
         filter.predict(elapsed_s)?;
-        if !filter.gate(offset_ne_m, found.covariance, GATE_PART)?.passes() {
+        if !filter.gate(offset_ne_m, found.covariance.plus(found.click)?, GATE_PART)?.passes() {
             self.average(config, 0.0, captured);
-            return self.set_aside(config, found, captured);
+            return self.set_aside(config, found, ray, captured);
         }
-        // Frames close in time err alike: together they may weigh as much as one frame per correlation time.
-        let inflation = (config.correlation_s / elapsed_s.max(1e-3)).max(1.0);
-        filter.update(offset_ne_m, found.covariance.scaled(inflation)?)?;
+        // A point that was found again by the target's own position says that it is there, and nothing of where that is.
+        let click_ce90_m = |click: Covariance2| click.circular_error_m(0.9);
+        if click_ce90_m(found.click) <= click_ce90_m(self.click) + CLICK_CE90_M_MORE {
+            // Frames close in time err alike: together they may weigh as much as one frame per correlation time.
+            let inflation = (config.correlation_s / elapsed_s.max(1e-3)).max(1.0);
+            filter.update(offset_ne_m, found.covariance.scaled(inflation)?)?;
+            (self.click, self.own, self.shared) = (found.click, found.covariance, found.shared);
+            let view_ne = ray.spread.overshoot_ne;
+            if (view_ne - self.view_ne).norm() >= VIEW_STEP {
+                self.view_ne = view_ne;
+                self.views = self.views.saturating_add(1);
+            }
+        }
         self.average(config, found.score, captured);
         self.filter = filter;
-        self.shared = found.shared;
         self.confirmed = captured;
         self.confirmations += 1;
         self.aside.clear();
@@ -100,7 +135,7 @@ impl Hypothesis {
         filter.predict(unconfirmed_s)?;
         let spread_m2 = config.map_sigma_m.powi(2) + (config.drift_mps * unconfirmed_s).powi(2);
         let spread = Covariance2::isotropic(spread_m2.sqrt())?.plus(self.shared)?;
-        let covariance = filter.position_covariance()?.plus(spread)?;
+        let covariance = self.of_answers(filter.position_covariance()?)?.plus(self.click)?.plus(spread)?;
         let velocity = filter.velocity_ne_m_s();
         Ok(Estimate {
             at: self.lat_lon(filter.position_ne_m())?,
@@ -111,6 +146,13 @@ impl Hypothesis {
             bounds_deg: Some(self.bounds_deg),
             score: Some(self.score),
         })
+    }
+
+    /// Returns the covariance of the answers' mean: the filter's, but no less than as many answers give as there were views.
+    fn of_answers(&self, filtered: Covariance2) -> Result<Covariance2, EarthError> {
+        let by_views = self.own.scaled(1.0 / f64::from(self.views))?;
+        let is_less = filtered.circular_error_m(0.9) < by_views.circular_error_m(0.9);
+        Ok(if is_less { by_views } else { filtered })
     }
 
     /// Takes how probable one more answer holds the place to be into the average: of the first few answers, then of the last seconds.
@@ -125,17 +167,26 @@ impl Hypothesis {
         self.is_probable = self.probability >= enough;
     }
 
-    fn set_aside(&mut self, config: &Config, found: &Found, captured: Stamp) -> Result<Verdict, EarthError> {
+    fn set_aside(
+        &mut self,
+        config: &Config,
+        found: &Found,
+        ray: &RayFix,
+        captured: Stamp,
+    ) -> Result<Verdict, EarthError> {
         self.aside.retain(|(at, _)| captured.since(*at).as_secs_f64() <= ASIDE_AGE_S_MAX);
         self.aside.push((captured, found.clone()));
-        let mut agreeing = 0;
-        for (_, other) in &self.aside {
-            agreeing += usize::from(self.agree(config, other, found)?);
+        let (mut agreeing, mut span_s) = (0, 0.0_f64);
+        for (at, other) in &self.aside {
+            if self.agree(config, other, found)? {
+                agreeing += 1;
+                span_s = span_s.max(captured.since(*at).as_secs_f64());
+            }
         }
-        if agreeing < ASIDE_TO_OVERTURN {
+        if agreeing < ASIDE_TO_OVERTURN || span_s < OVERTURN_PART * config.correlation_s {
             return Ok(Verdict::SetAside);
         }
-        *self = Self::new(config, found, captured)?;
+        *self = Self::new(config, found, ray, captured)?;
         Ok(Verdict::BegunAnew)
     }
 

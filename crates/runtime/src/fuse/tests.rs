@@ -22,6 +22,8 @@ struct Bench {
     frame: u64,
     /// Where the ray of the click met the ground.
     clicked: Option<LatLon>,
+    /// Whether every frame shows the target from where the one before did.
+    hovers: bool,
 }
 
 fn bench() -> Bench {
@@ -31,7 +33,7 @@ fn bench() -> Bench {
     let (tracks_sent, tracks) = broadcast::channel(256);
     let latency = crate::control::Metrics::new().latency("capture_to_publish");
     let fuse = Fuse::new(Config::default(), clock.clone(), prompts_seen, evidence_taken, tracks_sent, latency);
-    let bench = Bench { clock, prompts, evidence, tracks, fuse, frame: 0, clicked: Some(place(3.0)) };
+    let bench = Bench { clock, prompts, evidence, tracks, fuse, frame: 0, clicked: Some(place(3.0)), hovers: false };
     bench.click(1);
     bench
 }
@@ -48,12 +50,20 @@ fn found(north_m: f64, sigma_m: f64) -> Outcome {
     probable(0.98, north_m, sigma_m)
 }
 
+/// The same for a followed point that is so far off the clicked one.
+fn found_off_click(north_m: f64, click_sigma_m: f64) -> Outcome {
+    let Outcome::Found(mut found) = found(north_m, 2.0) else { unreachable!() };
+    found.click = Covariance2::isotropic(click_sigma_m).unwrap();
+    Outcome::Found(found)
+}
+
 fn probable(score: f64, north_m: f64, sigma_m: f64) -> Outcome {
     let maps = Maps { width: 1, height: 1, heat: vec![4.0], boxes: vec![0.0; 4], attention: vec![0.0] };
     Outcome::Found(Box::new(Found {
         at: place(north_m),
         covariance: Covariance2::isotropic(sigma_m).unwrap(),
         shared: Covariance2::isotropic(SHARED_SIGMA_M).unwrap(),
+        click: Covariance2::isotropic(0.3).unwrap(),
         bounds_deg: [55.0, 25.0, 55.0, 25.0],
         score,
         absent: 0.01,
@@ -89,9 +99,11 @@ impl Bench {
 
     /// The same with the ray of that frame meeting the ground at `ray_at`; none where there is no pose.
     fn answer_along(&mut self, ray_at: impl Into<Option<LatLon>>, revision: u32, outcome: Outcome) -> Arc<Track> {
-        let fix = |at: LatLon| RayFix { at, spread: straight_down(6.0), range_m: 150.0 };
         self.clock.advance(Duration::from_millis(200));
         self.frame += 1;
+        // A hand's breadth to and fro is another view already.
+        let overshoot = if self.hovers || self.frame.is_multiple_of(2) { 0.0 } else { 0.11 };
+        let fix = |at: LatLon| RayFix { at, spread: steep(6.0, overshoot), range_m: 150.0 };
         let provenance = Provenance {
             imagery: "town".into(),
             imagery_date: None,
@@ -136,11 +148,11 @@ impl Bench {
     }
 }
 
-/// A ray that passes over nothing.
-fn straight_down(sigma_m: f64) -> RaySpread {
+/// A ray from nearly above.
+fn steep(sigma_m: f64, overshoot: f64) -> RaySpread {
     RaySpread {
         covariance: Covariance2::isotropic(sigma_m).unwrap(),
-        overshoot_ne: Vector2::zeros(),
+        overshoot_ne: Vector2::new(0.0, overshoot),
         height_mean_m: 8.0,
     }
 }
@@ -193,13 +205,61 @@ fn silence_makes_it_coast_and_then_lost_without_a_position() {
 }
 
 #[test]
-fn one_far_answer_is_set_aside_and_five_that_agree_begin_anew() {
+fn what_the_click_was_off_by_is_never_averaged_away() {
+    let mut bench = bench();
+    let track = (0..300).map(|_| bench.answer(found_off_click(0.0, 5.3))).last().unwrap();
+    let ce90_m = track.estimate.as_ref().unwrap().ce90_m;
+    assert!((11.4..14.0).contains(&ce90_m), "{ce90_m}");
+}
+
+#[test]
+fn a_point_that_was_found_again_by_the_position_does_not_move_it() {
+    let mut bench = bench();
+    let known_m = (0..100).map(|_| bench.answer(found(0.0, 2.0))).last().unwrap().estimate.as_ref().unwrap().ce90_m;
+    // The house next door, on a ray that allows for it.
+    let track = (0..100).map(|_| bench.answer(found_off_click(9.0, 9.0))).last().unwrap();
+    assert!(off_m(&track).abs() < 0.1, "{}", off_m(&track));
+    assert!(track.estimate.as_ref().unwrap().ce90_m < known_m + 1.0);
+}
+
+#[test]
+fn looking_at_one_view_for_long_is_looking_once() {
+    let ce90_m = |hovers: bool| {
+        let mut bench = bench();
+        bench.hovers = hovers;
+        (0..300).map(|_| bench.answer(found(0.0, 5.0))).last().unwrap().estimate.as_ref().unwrap().ce90_m
+    };
+    // One answer alone has 5 m each way, which is 10.7 m of CE90, and what all have in common.
+    assert!(ce90_m(true) > 10.7 && ce90_m(false) < 7.0, "{} hovering, {} flying", ce90_m(true), ce90_m(false));
+}
+
+#[test]
+fn when_telemetry_ends_answers_confirm_no_longer() {
+    let mut bench = bench();
+    bench.locked();
+    let track = (0..30).map(|_| bench.answer_along(None, 1, found(0.0, 2.0))).last().unwrap();
+    assert_eq!((track.state, track.fixes), (TrackState::Coasting, 10));
+    assert_eq!(track.reason, Some("without telemetry nothing confirms a place"));
+}
+
+#[test]
+fn answers_within_a_moment_overturn_nothing_however_many_agree() {
+    let mut bench = bench();
+    bench.locked();
+    // A smeared picture, until the next key frame.
+    let track = (0..9).map(|_| bench.answer(found(30.0, 2.0))).last().unwrap();
+    assert_eq!((track.state, track.fixes), (TrackState::Searching, 10), "{:?}", track.reason);
+    assert!(off_m(&track) < 5.0, "the ray's, and not the answers'");
+}
+
+#[test]
+fn one_far_answer_is_set_aside_and_those_of_two_seconds_that_agree_begin_anew() {
     let mut bench = bench();
     bench.locked();
     let track = bench.answer(found(30.0, 2.0));
     assert!(off_m(&track).abs() < 0.1);
     assert_eq!(track.fixes, 10);
-    for _ in 0..4 {
+    for _ in 0..9 {
         bench.answer(found(30.0, 2.0));
     }
     let track = bench.answer(found(30.0, 2.0));

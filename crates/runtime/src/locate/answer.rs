@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nalgebra::Vector2;
+use nalgebra::{Matrix2, Vector2};
 use smgeo_engine::{Located, Maps, Posterior, decode::decode_posterior};
 use smgeo_geo::{Covariance2, EarthError, LatLon, Pixel, TileId};
 use smgeo_messages::{Found, Outcome, Query, RayFix};
@@ -65,13 +65,14 @@ impl Reading<'_> {
         }
         let scale = query.window.metres_per_px();
         let size_m = ((right - left) * scale.east).max((bottom - top) * scale.north);
-        let Ok(shared) = self.shared(query, at, covariance, size_m) else {
+        let (Ok(shared), Ok(click)) = (self.shared(query, at, covariance, size_m), self.click(query)) else {
             return Outcome::NotFound("the network gave no usable answer");
         };
         Outcome::Found(Box::new(Found {
             at,
             covariance,
             shared,
+            click,
             bounds_deg: [north_west.lon_deg(), south_east.lat_deg(), south_east.lon_deg(), north_west.lat_deg()],
             // It may as well be where the map has no tiles.
             score: f64::from(located.mass) * (1.0 - unmapped),
@@ -81,15 +82,20 @@ impl Reading<'_> {
         }))
     }
 
-    /// Turns pixels right and down into metres north and east, and adds what the click was off by.
+    /// Turns pixels right and down into metres north and east.
     fn covariance(&self, query: &Query, px2: [[f64; 2]; 2]) -> Result<Covariance2, EarthError> {
         let scale = query.window.metres_per_px();
-        let click_m2 = query.pixel_sigma_m.powi(2);
         Covariance2::new(
-            px2[1][1] * scale.north.powi(2) + click_m2,
+            px2[1][1] * scale.north.powi(2),
             -px2[0][1] * scale.north * scale.east,
-            px2[0][0] * scale.east.powi(2) + click_m2,
+            px2[0][0] * scale.east.powi(2),
         )
+    }
+
+    /// Returns what the followed point is off the clicked one on the ground: more along the ray, the flatter it is.
+    fn click(&self, query: &Query) -> Result<Covariance2, EarthError> {
+        let along = query.ray.map_or_else(Vector2::zeros, |ray| ray.spread.overshoot_ne);
+        Covariance2::from_matrix((Matrix2::identity() + along * along.transpose()) * query.pixel_sigma_m.powi(2))
     }
 
     /// Returns what looking longer does not mend: relief and pose distort the crop, what is high leans over in it, and the middle of

@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 use super::camera_commands::Order;
 use super::zenoh::key_prefix;
 use super::*;
-use crate::telemetry::{Link, LinkReader, MavlinkDecoder, PoseBuffer, PoseConfig, Received};
+use crate::telemetry::{GpsFix, Link, LinkReader, MavlinkDecoder, PoseBuffer, PoseConfig, Received};
 
 fn publisher() -> Publisher {
     Publisher { drone: "uav1".to_owned(), boot_id: "boot".to_owned() }

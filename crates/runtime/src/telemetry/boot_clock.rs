@@ -78,7 +78,8 @@ impl BootClock {
     pub fn map(&mut self, boot_ms: u32, arrived: Stamp) -> Result<Mapped, BootClockJump> {
         let unwrapped_ms = self.unwrapped(boot_ms);
         let offset_ns = i128::from(arrived.ns()) - i128::from(unwrapped_ms) * 1_000_000;
-        if self.jumps(unwrapped_ms, offset_ns) && !self.is_believed(offset_ns) {
+        let is_believed = |clock: &mut Self| !clock.is_late(unwrapped_ms, arrived) && clock.is_believed(offset_ns);
+        if self.jumps(unwrapped_ms, offset_ns) && !is_believed(self) {
             return Err(BootClockJump { boot_ms });
         }
         self.doubt = None;
@@ -100,9 +101,19 @@ impl BootClock {
         let Some((least_ns, _)) = self.estimate() else { return false };
         let jump_ns = JUMP.as_nanos() as i128;
         // Later than expected is a delay, unless the sender's time also ran back: then it has restarted.
-        let went_back =
-            self.boot_ms.is_some_and(|last_ms| u128::from(last_ms.saturating_sub(boot_ms)) > JUMP.as_millis());
-        offset_ns < least_ns - jump_ns || went_back
+        offset_ns < least_ns - jump_ns || self.went_back(boot_ms)
+    }
+
+    fn went_back(&self, boot_ms: u64) -> bool {
+        self.boot_ms.is_some_and(|last_ms| u128::from(last_ms.saturating_sub(boot_ms)) > JUMP.as_millis())
+    }
+
+    /// Says whether a time that ran back is too old to be of a sender that has restarted, as it would have to have done since the last
+    /// message. It came by a slower way then, beside the link or in its place.
+    fn is_late(&self, boot_ms: u64, arrived: Stamp) -> bool {
+        let Some((_, last)) = self.least else { return false };
+        let up_max = arrived.since(last) + JUMP;
+        self.went_back(boot_ms) && u128::from(boot_ms) > up_max.as_millis()
     }
 
     fn is_believed(&mut self, offset_ns: i128) -> bool {
@@ -204,6 +215,23 @@ mod tests {
         let errors = errors_ms(&mut clock(), 5_000, &delays);
         // A minute of drift at most.
         assert!(errors.iter().all(|error| (4.9..=11.3).contains(&error.unwrap())));
+    }
+
+    #[test]
+    fn a_second_slower_way_does_not_take_the_place_of_the_first() {
+        let mut clock = clock();
+        errors_ms(&mut clock, 5_000, &[5; 100]);
+        // The fast way breaks off after 10 s; what comes by the other is 3 s behind.
+        for late in 0..20 {
+            let boot_ms = 12_000 + 100 * late;
+            let arrived = Stamp::from_ns((3_610_000 + 100 * u64::from(late)) * MS);
+            match clock.map(boot_ms, arrived) {
+                Ok(mapped) => assert!(arrived.seconds_after(mapped.at) > 2.9, "{mapped:?}"),
+                Err(jump) => assert_eq!(jump, BootClockJump { boot_ms }),
+            }
+        }
+        let back = clock.map(17_000, Stamp::from_ns(3_612_005 * MS)).unwrap();
+        assert!((back.at.ns() as f64 / MS as f64 - 3_612_005.0).abs() < 2.0, "{back:?}");
     }
 
     #[test]

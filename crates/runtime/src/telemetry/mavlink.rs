@@ -1,7 +1,7 @@
 //! MAVLink messages as samples.
 //!
-//! Only the vehicle we serve is listened to: the system that is configured, or else the first autopilot heard. Each of its
-//! components has its own boot clock. What a message does not know it says by a value of its own (NaN, INT32_MAX, 65535),
+//! Only the vehicle we serve is listened to: the system that is configured, or else the first autopilot heard, and of its gimbals
+//! and cameras the first of each. Each of its components has its own boot clock. What a message does not know it says by a value of its own (NaN, INT32_MAX, 65535),
 //! and such a value becomes the absence of a sample, never a number.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,6 +13,7 @@ use mavlink::dialects::ardupilotmega::{
     CAMERA_FOV_STATUS_DATA, GIMBAL_DEVICE_ATTITUDE_STATUS_DATA, GLOBAL_POSITION_INT_DATA, GPS_RAW_INT_DATA,
     MavAutopilot, MavMessage,
 };
+use serde::Deserialize;
 use smgeo_flow::{Fault, Stage, Stamp};
 use smgeo_geo::{Altitude, Euler, LatLon, attitude};
 use smgeo_messages::{GimbalAttitude, Telemetry, Told, VehicleHeight, VehiclePosition, YawFrame};
@@ -29,6 +30,19 @@ const FIX_3D: u32 = 3;
 /// GIMBAL_DEVICE_ERROR_FLAGS that make the attitude worthless: encoder error, calibration running.
 const GIMBAL_FAILED: u32 = 8 | 256;
 
+/// What positions need of GPS_RAW_INT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GpsFix {
+    /// It must not say that there is no 3-D fix; it may be absent.
+    #[default]
+    NotLost,
+    /// It has to tell a 3-D fix, at least every 3 s.
+    Required,
+    /// Nothing: the autopilot knows its position by other means.
+    Ignored,
+}
+
 /// Counts what became of messages, by cause.
 #[derive(Clone, Debug, Default)]
 pub struct MavlinkCounts {
@@ -43,10 +57,14 @@ pub struct MavlinkCounts {
 /// Turns the messages of one vehicle into samples.
 pub struct MavlinkDecoder {
     system: Option<u32>,
-    gimbal: Option<u8>,
-    camera: Option<u8>,
-    needs_gps_fix: bool,
-    fix_until: Option<Stamp>,
+    /// Which of the system's components is its autopilot, once its heartbeat was heard.
+    autopilot: Option<u8>,
+    /// Component and number of the gimbal, and of the camera, that is listened to: the first heard.
+    gimbal: Option<(u8, u8)>,
+    camera: Option<(u8, u8)>,
+    gps_fix: GpsFix,
+    /// Whether there was a fix, as last told, and when.
+    fix: Option<(bool, Stamp)>,
     delay: Duration,
     delay_sigma: Duration,
     clocks: HashMap<u8, BootClock>,
@@ -55,15 +73,16 @@ pub struct MavlinkDecoder {
 }
 
 impl MavlinkDecoder {
-    /// Listens to `system_id`, or else to the first autopilot heard. With `needs_gps_fix`, positions count only
-    /// while GPS_RAW_INT tells of a 3-D fix. `delay` is the least time a message takes, `delay_sigma` how well that is known.
-    pub fn new(system_id: Option<u8>, needs_gps_fix: bool, delay: Duration, delay_sigma: Duration) -> Self {
+    /// Listens to `system_id`, or else to the first autopilot heard. `delay` is the least time a message takes, `delay_sigma` how well
+    /// that is known.
+    pub fn new(system_id: Option<u8>, gps_fix: GpsFix, delay: Duration, delay_sigma: Duration) -> Self {
         Self {
             system: system_id.map(u32::from),
+            autopilot: None,
             gimbal: None,
             camera: None,
-            needs_gps_fix,
-            fix_until: None,
+            gps_fix,
+            fix: None,
             delay,
             delay_sigma,
             clocks: HashMap::new(),
@@ -103,19 +122,28 @@ impl MavlinkDecoder {
 
     fn decoded(&mut self, received: &Received) -> Result<Option<Telemetry>, &'static str> {
         self.choose_system(received);
+        let component = received.header.component_id;
         if self.system != Some(received.header.system_id) {
-            return Ok(None);
+            // Nobody has said that it is not the one our camera is on.
+            return if is_autopilot(&received.message) { Err("other_vehicle") } else { Ok(None) };
         }
+        if is_autopilot(&received.message) {
+            self.autopilot.get_or_insert(component);
+        }
+        let is_of_autopilot = self.autopilot.is_none_or(|autopilot| autopilot == component);
         let (boot_ms, told) = match &received.message {
+            MavMessage::GLOBAL_POSITION_INT(_) | MavMessage::ATTITUDE(_) | MavMessage::GPS_RAW_INT(_)
+                if !is_of_autopilot =>
+            {
+                return Err("other_component");
+            }
             MavMessage::GLOBAL_POSITION_INT(data) => (data.time_boot_ms, self.position(data, received.arrived)?),
             MavMessage::ATTITUDE(data) => {
                 let told = airframe(f64::from(data.yaw), f64::from(data.pitch), f64::from(data.roll))?;
                 (data.time_boot_ms, told)
             }
-            MavMessage::GIMBAL_DEVICE_ATTITUDE_STATUS(data) => {
-                (data.time_boot_ms, self.gimbal(data, received.header.component_id)?)
-            }
-            MavMessage::CAMERA_FOV_STATUS(data) => match self.field_of_view(data, received.header.component_id)? {
+            MavMessage::GIMBAL_DEVICE_ATTITUDE_STATUS(data) => (data.time_boot_ms, self.gimbal(data, component)?),
+            MavMessage::CAMERA_FOV_STATUS(data) => match self.field_of_view(data, component)? {
                 Some(told) => (data.time_boot_ms, told),
                 None => return Ok(None),
             },
@@ -142,12 +170,7 @@ impl MavlinkDecoder {
         if self.system.is_some() {
             return;
         }
-        let is_vehicle = match &received.message {
-            MavMessage::HEARTBEAT(data) => data.autopilot != MavAutopilot::MAV_AUTOPILOT_INVALID,
-            MavMessage::GLOBAL_POSITION_INT(_) => true,
-            _ => false,
-        };
-        if is_vehicle {
+        if is_autopilot(&received.message) || matches!(received.message, MavMessage::GLOBAL_POSITION_INT(_)) {
             self.system = Some(received.header.system_id);
         }
     }
@@ -163,7 +186,12 @@ impl MavlinkDecoder {
     }
 
     fn position(&self, data: &GLOBAL_POSITION_INT_DATA, arrived: Stamp) -> Result<Told, &'static str> {
-        if self.needs_gps_fix && self.fix_until.is_none_or(|until| arrived >= until) {
+        let has_fix = match (self.gps_fix, self.fix) {
+            (GpsFix::Ignored, _) | (GpsFix::NotLost, None) => true,
+            (GpsFix::NotLost, Some((has_fix, _))) => has_fix,
+            (GpsFix::Required, fix) => fix.is_some_and(|(has_fix, at)| has_fix && arrived.since(at) < GPS_FIX_AGE_MAX),
+        };
+        if !has_fix {
             return Err("no_gps_fix");
         }
         // Autopilots send zeros until they know where they are.
@@ -181,7 +209,8 @@ impl MavlinkDecoder {
     }
 
     fn gimbal(&mut self, data: &GIMBAL_DEVICE_ATTITUDE_STATUS_DATA, component: u8) -> Result<Told, &'static str> {
-        if *self.gimbal.get_or_insert(component) != component {
+        let own = (component, data.gimbal_device_id);
+        if *self.gimbal.get_or_insert(own) != own {
             return Err("second_gimbal");
         }
         if data.failure_flags.bits() & GIMBAL_FAILED != 0 {
@@ -193,15 +222,15 @@ impl MavlinkDecoder {
     }
 
     fn field_of_view(&mut self, data: &CAMERA_FOV_STATUS_DATA, component: u8) -> Result<Option<Told>, &'static str> {
-        if *self.camera.get_or_insert(component) != component {
+        let own = (component, data.camera_device_id);
+        if *self.camera.get_or_insert(own) != own {
             return Err("second_camera");
         }
         field_of_view(data)
     }
 
     fn learn_fix(&mut self, data: &GPS_RAW_INT_DATA, arrived: Stamp) {
-        let has_fix = data.fix_type as u32 >= FIX_3D;
-        self.fix_until = has_fix.then(|| arrived.plus(GPS_FIX_AGE_MAX));
+        self.fix = Some((data.fix_type as u32 >= FIX_3D, arrived));
     }
 
     fn learn_wall(&mut self, unix_us: u64, boot_ms: u32, received: &Received) -> Result<(), &'static str> {
@@ -213,6 +242,10 @@ impl MavlinkDecoder {
         }
         Ok(())
     }
+}
+
+fn is_autopilot(message: &MavMessage) -> bool {
+    matches!(message, MavMessage::HEARTBEAT(data) if data.autopilot != MavAutopilot::MAV_AUTOPILOT_INVALID)
 }
 
 /// Reads a gimbal's flags: an explicit frame first, else YAW_LOCK means north (`GIMBAL_DEVICE_FLAGS` of the dialect).

@@ -25,7 +25,7 @@ pub use error::TelemetryError;
 pub use link::{Link, LinkCounts, LinkReader, Received, Signing};
 pub use log::{LogReader, LogWriter};
 pub use log_player::{LogCounts, LogPlayer};
-pub use mavlink::{MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
+pub use mavlink::{GpsFix, MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
 pub use no_pose::{NoPose, Rejected};
 pub use pose_config::{Mount, PoseConfig};
 pub use position_gate::{PositionGate, Suspicion};

@@ -77,7 +77,7 @@ fn received(message: MavMessage, arrived: Stamp) -> Received {
 }
 
 fn decoder() -> MavlinkDecoder {
-    MavlinkDecoder::new(Some(1), false, Duration::ZERO, Duration::ZERO)
+    MavlinkDecoder::new(Some(1), GpsFix::default(), Duration::ZERO, Duration::ZERO)
 }
 
 #[test]
@@ -204,41 +204,70 @@ fn what_a_vehicle_does_not_know_becomes_no_sample() {
 
 #[test]
 fn positions_are_held_back_without_a_gps_fix() {
-    let at = Stamp::from_ns(1_000_000_000_000);
-    let fix = |fix_type| {
-        MavMessage::GPS_RAW_INT(dialect::GPS_RAW_INT_DATA { fix_type, ..dialect::GPS_RAW_INT_DATA::DEFAULT })
-    };
+    use dialect::GpsFixType::{GPS_FIX_TYPE_3D_FIX, GPS_FIX_TYPE_NO_FIX};
     let position = MavMessage::GLOBAL_POSITION_INT(dialect::GLOBAL_POSITION_INT_DATA {
         lat: 1,
         ..dialect::GLOBAL_POSITION_INT_DATA::DEFAULT
     });
-    let mut decoder = MavlinkDecoder::new(Some(1), true, Duration::ZERO, Duration::ZERO);
-    let mut counts = |fix_type: Option<_>, second: u64| {
-        let at = at.plus(Duration::from_secs(second));
-        fix_type.map(|fix_type| decoder.sample(&received(fix(fix_type), at)));
-        decoder.sample(&received(position.clone(), at)).is_some()
+    // What GPS_RAW_INT tells in which second, and whether a position then counts: by policy, not lost, required and ignored.
+    let seconds = [
+        (0, None, [true, false, true]),
+        (1, Some(GPS_FIX_TYPE_NO_FIX), [false, false, true]),
+        (5, None, [false, false, true]),
+        (6, Some(GPS_FIX_TYPE_3D_FIX), [true, true, true]),
+        (8, None, [true, true, true]),
+        (10, None, [true, false, true]),
+    ];
+    for (index, policy) in [GpsFix::NotLost, GpsFix::Required, GpsFix::Ignored].into_iter().enumerate() {
+        let mut decoder = MavlinkDecoder::new(Some(1), policy, Duration::ZERO, Duration::ZERO);
+        for (second, fix_type, counts) in seconds {
+            let at = Stamp::from_ns(1_000_000_000_000).plus(Duration::from_secs(second));
+            if let Some(fix_type) = fix_type {
+                let data = dialect::GPS_RAW_INT_DATA { fix_type, ..dialect::GPS_RAW_INT_DATA::DEFAULT };
+                decoder.sample(&received(MavMessage::GPS_RAW_INT(data), at));
+            }
+            let is_counted = decoder.sample(&received(position.clone(), at)).is_some();
+            assert_eq!(is_counted, counts[index], "{policy:?} after {second} s");
+        }
+    }
+}
+
+#[test]
+fn position_and_attitude_are_the_autopilots() {
+    let mut decoder = decoder();
+    let at = Stamp::from_ns(1_000_000_000_000);
+    let mut told = |message: MavMessage, component_id: u8| {
+        let mut told = received(message, at);
+        told.header.component_id = component_id;
+        decoder.sample(&told).is_some()
     };
-    assert!(!counts(None, 0), "nothing has told of a fix");
-    assert!(!counts(Some(dialect::GpsFixType::GPS_FIX_TYPE_NO_FIX), 1));
-    assert!(!counts(None, 5), "silence is no fix");
-    assert!(counts(Some(dialect::GpsFixType::GPS_FIX_TYPE_3D_FIX), 6));
-    assert!(counts(None, 8));
-    assert!(!counts(None, 10), "a fix is believed for three seconds");
-    assert_eq!(decoder.counts().refused.get("no_gps_fix"), Some(&4));
+    let attitude = || MavMessage::ATTITUDE(dialect::ATTITUDE_DATA::DEFAULT);
+    let autopilot = dialect::HEARTBEAT_DATA {
+        autopilot: dialect::MavAutopilot::MAV_AUTOPILOT_PX4,
+        ..dialect::HEARTBEAT_DATA::DEFAULT
+    };
+    assert!(told(attitude(), 1));
+    told(MavMessage::HEARTBEAT(autopilot), 1);
+    assert!(!told(attitude(), 191), "a companion's attitude is of another sensor");
+    assert!(told(attitude(), 1));
+    assert_eq!(decoder.counts().refused.get("other_component"), Some(&1));
 }
 
 #[test]
 fn a_second_camera_does_not_tell_the_first_ones_field_of_view() {
     let mut decoder = decoder();
-    let told = |component_id: u8, hfov: f32| {
-        let data = dialect::CAMERA_FOV_STATUS_DATA { hfov, ..dialect::CAMERA_FOV_STATUS_DATA::DEFAULT };
+    let told = |component_id: u8, camera_device_id: u8, hfov: f32| {
+        let default = dialect::CAMERA_FOV_STATUS_DATA::DEFAULT;
+        let data = dialect::CAMERA_FOV_STATUS_DATA { hfov, camera_device_id, ..default };
         let mut told = received(MavMessage::CAMERA_FOV_STATUS(data), Stamp::from_ns(1_000_000_000_000));
         told.header.component_id = component_id;
         told
     };
-    assert!(decoder.sample(&told(100, 60.0)).is_some());
-    assert!(decoder.sample(&told(101, 12.0)).is_none());
-    assert_eq!(decoder.counts().refused.get("second_camera"), Some(&1));
+    assert!(decoder.sample(&told(100, 0, 60.0)).is_some());
+    assert!(decoder.sample(&told(101, 0, 12.0)).is_none());
+    // One autopilot speaks for two cameras.
+    assert!(decoder.sample(&told(100, 2, 12.0)).is_none());
+    assert_eq!(decoder.counts().refused.get("second_camera"), Some(&2));
 }
 
 #[test]

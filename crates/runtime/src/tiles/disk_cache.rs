@@ -10,25 +10,37 @@ use smgeo_geo::TileId;
 
 use super::{EncodedTile, MbTilesWriter, TileError};
 
+/// Stands for imagery that nobody has dated.
+const NO_DATE: &str = "";
+
 /// Stores tiles of one server.
 pub struct DiskCache {
     file: Mutex<MbTilesWriter>,
 }
 
 impl DiskCache {
-    /// Opens or makes the file. A file that belongs to another address is refused: imagery of two sources must not mix.
-    pub fn open(file: &Path, address: &Arc<str>) -> Result<Self, TileError> {
+    /// Opens or makes the file. A file of another address, or of imagery of another date, is refused: two kinds of imagery must not
+    /// mix, nor the old be taken for the new.
+    pub fn open(file: &Path, address: &Arc<str>, date: Option<&str>) -> Result<Self, TileError> {
         let writer = MbTilesWriter::open(file)?;
-        match writer.metadata("source")? {
-            Some(source) if source != **address => {
-                let reason = format!("it caches {source}, not {address}; name another file");
-                return Err(TileError::NotAStore { store: writer.name().clone(), reason });
+        let date = date.unwrap_or(NO_DATE);
+        let Some(source) = writer.metadata("source")? else {
+            writer.set("source", address)?;
+            if date != NO_DATE {
+                writer.set("date", date)?;
             }
-            Some(_) => {}
-            None => {
-                writer.set("source", address)?;
-                writer.set("name", "tile cache")?;
-            }
+            writer.set("name", "tile cache")?;
+            return Ok(Self { file: Mutex::new(writer) });
+        };
+        let refused = |reason: String| TileError::NotAStore { store: writer.name().clone(), reason };
+        if source != **address {
+            return Err(refused(format!("it caches {source}, not {address}; name another file")));
+        }
+        let kept = writer.metadata("date")?.unwrap_or_else(|| NO_DATE.to_owned());
+        if kept != date {
+            let told = |date: &str| if date == NO_DATE { "no date".to_owned() } else { format!("the date {date}") };
+            let (kept, date) = (told(&kept), told(date));
+            return Err(refused(format!("it caches imagery of {kept}, not {date}; name another file, or delete it")));
         }
         Ok(Self { file: Mutex::new(writer) })
     }

@@ -120,7 +120,8 @@ impl HttpTiles {
             .enable_all()
             .build()
             .map_err(|error| TileError::io(&name, &error))?;
-        let cache = config.cache.as_deref().map(|file| DiskCache::open(file, &name)).transpose()?;
+        let cache = config.cache.as_deref();
+        let cache = cache.map(|file| DiskCache::open(file, &name, config.date.as_deref())).transpose()?;
         let info = TilesInfo {
             imagery: hex::encode(Sha256::digest(format!("{name} {:?}", config.date))).into(),
             name,

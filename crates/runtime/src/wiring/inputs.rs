@@ -79,7 +79,7 @@ fn link(config: &MavlinkConfig, clock: &SharedClock, ends: &Ends<'_>) -> anyhow:
     stages.push(StageSpec::new("telemetry", move || {
         let delay = Duration::from_millis(config.delay_ms);
         let delay_sigma = Duration::from_millis(config.delay_sigma_ms);
-        let decoder = MavlinkDecoder::new(config.system_id, config.needs_gps_fix, delay, delay_sigma);
+        let decoder = MavlinkDecoder::new(config.system_id, config.gps_fix, delay, delay_sigma);
         let (samples, commands) = (samples.clone(), commands.clone());
         let stage = MavlinkReceiver::new(link.reader(), decoder, samples, commands, counted::messages(&metrics));
         Ok(Box::new(stage) as Box<dyn Stage>)

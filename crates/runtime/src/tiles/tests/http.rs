@@ -110,9 +110,12 @@ fn a_server_is_asked_once_and_the_disk_answers_after_it() {
     rusqlite::Connection::open(&cache).unwrap().execute("UPDATE tiles SET tile_data = x'00'", ()).unwrap();
     shows(&server.tiles(Some(cache.clone())).tile(TILE).unwrap(), TILE);
     assert_eq!(server.asked(), 2);
-    // A cache belongs to one server.
-    let other = HttpConfig { cache: Some(cache), ..HttpConfig::of("http://127.0.0.1:9/{z}/{x}/{y}") };
+    // A cache belongs to one server, and to imagery of one date.
+    let other = HttpConfig { cache: Some(cache.clone()), ..HttpConfig::of("http://127.0.0.1:9/{z}/{x}/{y}") };
     assert!(HttpTiles::new(other, SystemClock::shared()).is_err());
+    let newer = HttpConfig { cache: Some(cache), date: Some("2026-05".to_owned()), ..HttpConfig::of(&server.url) };
+    let refused = HttpTiles::new(newer, SystemClock::shared()).err().unwrap().to_string();
+    assert!(refused.contains("imagery of no date, not the date 2026-05"), "{refused}");
 }
 
 #[test]
