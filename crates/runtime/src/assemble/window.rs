@@ -17,6 +17,9 @@ const SURROUNDINGS_M: f64 = 40.0;
 /// encoded before the flight has changed.
 const AHEAD_TILES_MAX: usize = 192;
 
+/// A picture whose windows are more tiles wide shows no ground that could be encoded ahead.
+const AHEAD_SIDE_TILES_MAX: u32 = 64;
+
 /// Chooses windows at one zoom.
 pub struct Windows {
     zoom: u8,
@@ -95,6 +98,8 @@ impl Windows {
             let places: Vec<LatLon> = footprint.iter().filter_map(|place| moved(*place)).collect();
             let around = TileWindow::around(centre, self.zoom, self.tiles_max, self.tiles_max).ok();
             let reached = TileWindow::holding(&places, self.zoom).and_then(|window| widened(window, edge / 2 + 1));
+            // At 180 degrees the window that holds all corners is the way around the Earth.
+            let reached = reached.filter(|window| window.columns().max(window.rows()) <= AHEAD_SIDE_TILES_MAX);
             let windows = around.iter().chain(&reached);
             let mut fresh: Vec<TileId> =
                 windows.flat_map(TileWindow::tiles).filter(|tile| seen.insert(*tile)).collect();
@@ -117,4 +122,26 @@ fn widened(window: TileWindow, by: u32) -> Option<TileWindow> {
     let by_tiles = i64::from(by);
     let corner = window.north_west().neighbour(-by_tiles, -by_tiles)?;
     TileWindow::new(corner, window.columns() + 2 * by, window.rows() + 2 * by).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Vector2;
+    use smgeo_geo::{Covariance2, RaySpread};
+
+    use super::*;
+
+    #[test]
+    fn over_the_edge_of_the_map_only_what_lies_around_the_gaze_is_encoded_ahead() {
+        let covariance = Covariance2::isotropic(10.0).unwrap();
+        let spread = RaySpread { covariance, overshoot_ne: Vector2::zeros(), height_mean_m: 8.0 };
+        let at = |lon_deg: f64| LatLon::new(-17.0, lon_deg).unwrap();
+        let windows = Windows::new(&Config::default(), 18);
+        let count = |middle_deg: f64, edges_deg: [f64; 2]| {
+            let gaze = RayFix { at: at(middle_deg), spread, range_m: 150.0 };
+            windows.ahead(&gaze, &edges_deg.map(at), [0.0; 3], 0.0).len()
+        };
+        let around = count(179.999, [179.998, -179.999]);
+        assert!((1..=count(178.0, [177.999, 178.001])).contains(&around), "{around}");
+    }
 }

@@ -46,9 +46,8 @@ pub struct Hypothesis {
     shared: Covariance2,
     /// What the followed point was off the clicked one in the answers that were taken in.
     click: Covariance2,
-    /// The last answer's own covariance, and from how many different views there were answers: one view is one picture, however
-    /// long it is looked at.
-    own: Covariance2,
+    /// The view of the last answer that was another one, and how many there were: one view is one picture, however long it is
+    /// looked at.
     view_ne: Vector2<f64>,
     views: u32,
     bounds_deg: [f64; 4],
@@ -81,7 +80,6 @@ impl Hypothesis {
             aside: Vec::new(),
             shared: found.shared,
             click: found.click,
-            own: found.covariance,
             view_ne: ray.spread.overshoot_ne,
             views: 1,
             bounds_deg: found.bounds_deg,
@@ -106,16 +104,16 @@ impl Hypothesis {
             return self.set_aside(config, found, ray, captured);
         }
         // A point that was found again by the target's own position says that it is there, and nothing of where that is.
-        let click_ce90_m = |click: Covariance2| click.circular_error_m(0.9);
-        if click_ce90_m(found.click) <= click_ce90_m(self.click) + CLICK_CE90_M_MORE {
+        let ce90_m = |covariance: Covariance2| covariance.circular_error_m(0.9);
+        if ce90_m(found.click) <= ce90_m(self.click) + CLICK_CE90_M_MORE {
             // Frames close in time err alike: together they may weigh as much as one frame per correlation time.
             let inflation = (config.correlation_s / elapsed_s.max(1e-3)).max(1.0);
             filter.update(offset_ne_m, found.covariance.scaled(inflation)?)?;
-            (self.click, self.own, self.shared) = (found.click, found.covariance, found.shared);
-            let view_ne = ray.spread.overshoot_ne;
-            if (view_ne - self.view_ne).norm() >= VIEW_STEP {
-                self.view_ne = view_ne;
-                self.views = self.views.saturating_add(1);
+            (self.click, self.shared, self.bounds_deg) = (found.click, found.shared, found.bounds_deg);
+            self.count_view(ray.spread.overshoot_ne);
+            let by_views = found.covariance.scaled(1.0 / f64::from(self.views))?;
+            if ce90_m(filter.position_covariance()?) < ce90_m(by_views) {
+                filter = at_rest(config, filter.position_ne_m(), by_views)?;
             }
         }
         self.average(config, found.score, captured);
@@ -123,7 +121,6 @@ impl Hypothesis {
         self.confirmed = captured;
         self.confirmations += 1;
         self.aside.clear();
-        self.bounds_deg = found.bounds_deg;
         self.score = found.score;
         Ok(Verdict::Confirmed)
     }
@@ -135,7 +132,7 @@ impl Hypothesis {
         filter.predict(unconfirmed_s)?;
         let spread_m2 = config.map_sigma_m.powi(2) + (config.drift_mps * unconfirmed_s).powi(2);
         let spread = Covariance2::isotropic(spread_m2.sqrt())?.plus(self.shared)?;
-        let covariance = self.of_answers(filter.position_covariance()?)?.plus(self.click)?.plus(spread)?;
+        let covariance = filter.position_covariance()?.plus(self.click)?.plus(spread)?;
         let velocity = filter.velocity_ne_m_s();
         Ok(Estimate {
             at: self.lat_lon(filter.position_ne_m())?,
@@ -148,13 +145,6 @@ impl Hypothesis {
         })
     }
 
-    /// Returns the covariance of the answers' mean: the filter's, but no less than as many answers give as there were views.
-    fn of_answers(&self, filtered: Covariance2) -> Result<Covariance2, EarthError> {
-        let by_views = self.own.scaled(1.0 / f64::from(self.views))?;
-        let is_less = filtered.circular_error_m(0.9) < by_views.circular_error_m(0.9);
-        Ok(if is_less { by_views } else { filtered })
-    }
-
     /// Takes how probable one more answer holds the place to be into the average: of the first few answers, then of the last seconds.
     pub fn average(&mut self, config: &Config, probability: f64, captured: Stamp) {
         let elapsed_s = captured.since(self.averaged).as_secs_f64();
@@ -165,6 +155,13 @@ impl Hypothesis {
         self.probability += weight * (probability - self.probability);
         let enough = if self.is_probable { config.kept_probability_min } else { config.locked_probability_min };
         self.is_probable = self.probability >= enough;
+    }
+
+    fn count_view(&mut self, view_ne: Vector2<f64>) {
+        if (view_ne - self.view_ne).norm() >= VIEW_STEP {
+            self.view_ne = view_ne;
+            self.views = self.views.saturating_add(1);
+        }
     }
 
     fn set_aside(

@@ -35,7 +35,7 @@ pub struct NdjsonSink {
 }
 
 impl NdjsonSink {
-    /// Opens the file, so that a wrong path shows at the start.
+    /// Opens the file, so that a wrong path shows at once.
     pub fn new(config: NdjsonConfig, clock: SharedClock) -> Result<Self, PublishError> {
         let mut sink = Self { config, clock, file: None, retry: None, line: Vec::new() };
         sink.file = Some(sink.opened().map_err(|source| sink.failed(source))?);
