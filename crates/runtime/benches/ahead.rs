@@ -8,7 +8,7 @@ mod flight;
 
 use std::time::{Duration, Instant};
 
-use flight::{FRAME, Flight, SPEED_MPS};
+use flight::{FRAME, Flight, REACH_M, SPEED_MPS};
 
 const CLICKS: u32 = 60;
 /// Frames between two clicks.
@@ -23,7 +23,7 @@ fn main() {
     let mut spent = Duration::ZERO;
     for click in 0..CLICKS {
         for _ in 0..FRAMES {
-            flight.fly_on(&flight::REACH_M);
+            flight.fly_on(Some(REACH_M));
             let encoded = flight.counts.tiles_ahead.get();
             let begun = Instant::now();
             flight.encode();

@@ -34,7 +34,7 @@ fn where_queries_never_stop_the_tiles_ahead_still_come() {
     let before = flight.counts.tiles_ahead.get();
     // A query is always there, so no step has time for itself.
     for _ in 0..300 {
-        flight.fly_on(&[]);
+        flight.fly_on(None);
         flight.click(0.0, 0.0);
     }
     assert_eq!(flight.counts.waited.get(), 0);

@@ -101,6 +101,8 @@ fn a_machine_that_could_not_start_is_told_so_before_anything_is_opened() {
         ("tiles.source = \"http://h/{z}/{x}/{y}?{key}\"".to_owned(), "tiles.source: {key} needs key_file"),
         ("tiles = { source = \"a\", timeout_s = 0.0 }".to_owned(), "tiles.timeout_s is 0"),
         ("tiles = { source = \"a\", ram_mib_max = 0 }".to_owned(), "tiles.ram_mib_max is 0"),
+        ("tiles = { source = \"a\", zooms = [18, 3] }".to_owned(), "tiles.zooms is [18, 3]"),
+        ("telemetry.mavlink.address = \"udpin:0.0.0.0:1\"".to_owned(), "there is no [terrain] table"),
     ];
     for (line, named) in cases {
         let map = if line.starts_with("tiles") { "" } else { "tiles.source = \"map.mbtiles\"\n" };

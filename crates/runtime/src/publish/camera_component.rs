@@ -27,8 +27,9 @@ use crate::telemetry::{Link, Received};
 /// How long a step waits for a command.
 const WAIT_MAX: Duration = Duration::from_millis(10);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
-/// Others are listened to for so long before an id is taken.
+/// The others on the vehicle are listened to for so long before an id is taken, and the vehicle is waited for so long.
 const LISTEN_FIRST: Duration = Duration::from_secs(3);
+const LISTEN_ALONE: Duration = Duration::from_secs(15);
 const TEXT_EVERY: Duration = Duration::from_secs(5);
 /// A repeat of a command within this time is the same command.
 const REPEAT: Duration = Duration::from_secs(3);
@@ -139,8 +140,12 @@ impl CameraComponent {
 
     /// The identity it speaks with, once it has listened for others on its vehicle: system and component.
     pub fn identity(&self) -> Option<(u8, u8)> {
-        let listens_since = self.listens_since?;
-        let has_listened = self.clock.now().since(listens_since) >= LISTEN_FIRST;
+        let now = self.clock.now();
+        let has_listened = match self.listens_since {
+            Some(since) => now.since(since) >= LISTEN_FIRST,
+            // The vehicle may be on another link.
+            None => now.since(self.started) >= LISTEN_ALONE,
+        };
         self.system.filter(|_| has_listened).map(|system| (system, self.component))
     }
 

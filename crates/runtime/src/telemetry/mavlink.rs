@@ -1,8 +1,8 @@
 //! MAVLink messages as samples.
 //!
 //! Only the vehicle we serve is listened to: the system that is configured, or else the first autopilot heard, and of its gimbals
-//! and cameras the first of each. Each of its components has its own boot clock. What a message does not know it says by a value of its own (NaN, INT32_MAX, 65535),
-//! and such a value becomes the absence of a sample, never a number.
+//! and cameras the first of each. Each of its components has its own boot clock. What a message does not know it says by a value of
+//! its own (NaN, INT32_MAX, 65535), and such a value becomes the absence of a sample, never a number.
 
 use std::collections::{BTreeMap, HashMap};
 use std::f64::consts::PI;

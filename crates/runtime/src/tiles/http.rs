@@ -80,8 +80,11 @@ fn timeout_s() -> f64 {
     5.0
 }
 
+/// No server has tiles of a finer zoom: 4 cm a pixel.
+pub(super) const ZOOM_MAX: u8 = 22;
+
 fn zoom_max() -> u8 {
-    22
+    ZOOM_MAX
 }
 
 /// Fetches tiles from a server and keeps them.

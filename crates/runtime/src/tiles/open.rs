@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use smgeo_flow::SharedClock;
 
-use super::http::{TIMEOUT_S, check_address};
+use super::http::{TIMEOUT_S, ZOOM_MAX, check_address};
 use super::{FolderTiles, HttpConfig, HttpTiles, MbTiles, PmTiles, RamTiles, TileError, TileSource};
 use crate::ranges;
 
@@ -25,6 +25,9 @@ pub struct TilesConfig {
     /// For an address: the time for one try.
     #[serde(default = "timeout_s")]
     pub timeout_s: f64,
+    /// For an address: the least and the greatest zoom that its server has. Others are not asked for.
+    #[serde(default = "zooms")]
+    pub zooms: [u8; 2],
     /// The date of the imagery, where its owner states one; it goes into every fix.
     #[serde(default)]
     pub imagery_date: Option<String>,
@@ -41,6 +44,7 @@ impl TilesConfig {
             cache: None,
             key_file: None,
             timeout_s: timeout_s(),
+            zooms: zooms(),
             imagery_date: None,
             ram_mib_max: ram_mib_max(),
         }
@@ -52,6 +56,12 @@ impl TilesConfig {
             return Err("tiles.ram_mib_max is 0, so no tile could be read; give at least 1".to_owned());
         }
         ranges::within(TIMEOUT_S, &[("tiles.timeout_s", self.timeout_s)])?;
+        let [least, greatest] = self.zooms;
+        if least > greatest || greatest > ZOOM_MAX {
+            return Err(format!(
+                "tiles.zooms is [{least}, {greatest}]; give the least and the greatest zoom, {ZOOM_MAX} at most"
+            ));
+        }
         match self.source.contains("://") {
             true => check_address(&self.source, self.key_file.is_some()).map_err(|why| format!("tiles.source: {why}")),
             false => Ok(()),
@@ -61,6 +71,10 @@ impl TilesConfig {
 
 fn timeout_s() -> f64 {
     5.0
+}
+
+fn zooms() -> [u8; 2] {
+    [0, ZOOM_MAX]
 }
 
 fn ram_mib_max() -> u32 {
@@ -83,6 +97,8 @@ pub fn open_source(config: &TilesConfig, clock: SharedClock) -> Result<Box<dyn T
             cache: config.cache.clone(),
             timeout_s: config.timeout_s,
             date: config.imagery_date.clone(),
+            zoom_min: config.zooms[0],
+            zoom_max: config.zooms[1],
             ..HttpConfig::of(source)
         };
         return Ok(Box::new(HttpTiles::new(http, clock)?));

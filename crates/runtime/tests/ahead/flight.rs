@@ -124,7 +124,7 @@ impl Flight {
 
     /// Flies on for one frame, with time for one tile: 5 tiles a second.
     pub fn fly(&mut self) {
-        self.fly_on(&REACH_M);
+        self.fly_on(Some(REACH_M));
         self.encode();
     }
 
@@ -134,15 +134,14 @@ impl Flight {
     }
 
     /// Flies on for one frame and says which tiles will be needed, none but the gaze's where the camera sees no ground.
-    pub fn fly_on(&mut self, reach_m: &[f64]) {
+    pub fn fly_on(&mut self, reach_m: Option<[f64; 2]>) {
         self.clock.advance(FRAME);
         self.frames += 1;
         let at = self.east_m();
-        let corners = match *reach_m {
-            [across, along] => vec![(-across, -along), (across, -along), (across, along), (-across, along)],
-            _ => Vec::new(),
-        };
-        let footprint: Vec<_> = corners.into_iter().map(|(east, north)| self.place(at + east, north)).collect();
+        let corners =
+            reach_m.map(|[across, along]| [(-across, -along), (across, -along), (across, along), (-across, along)]);
+        let footprint: Vec<_> =
+            corners.into_iter().flatten().map(|(east, north)| self.place(at + east, north)).collect();
         let config = assemble::Config::default();
         let ahead = self.windows.ahead(&self.ray(at, 0.0), &footprint, [0.0, SPEED_MPS, 0.0], config.ahead_s);
         self.ahead.send_replace(ahead.clone());

@@ -321,8 +321,8 @@ fn another_target_is_never_told_as_the_one_the_ground_station_asked_for() {
 #[test]
 fn a_component_id_that_is_taken_is_left_to_its_owner() {
     let mut bench = Bench::start();
-    // However late the vehicle appears.
-    bench.clock.advance(Duration::from_secs(20));
+    // Though the vehicle appears late.
+    bench.clock.advance(Duration::from_secs(14));
     bench.turn();
     assert_eq!(bench.camera.identity(), None);
     bench.say(&camera_messages::heartbeat(), 1);
@@ -330,6 +330,9 @@ fn a_component_id_that_is_taken_is_left_to_its_owner() {
     bench.say(&camera_messages::heartbeat(), 100);
     bench.clock.advance(Duration::from_secs(4));
     assert_eq!(bench.camera.identity(), Some((1, 101)));
+    let alone = Bench::start();
+    alone.clock.advance(Duration::from_secs(16));
+    assert_eq!(alone.camera.identity(), Some((1, 100)), "a vehicle that is never heard is not waited for for ever");
 }
 
 #[test]
