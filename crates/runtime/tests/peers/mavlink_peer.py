@@ -12,7 +12,8 @@ os.environ["MAVLINK20"] = "1"
 from pymavlink import mavutil  # noqa: E402
 from pymavlink.dialects.v20 import ardupilotmega as dialect  # noqa: E402
 
-TOLD_S = 0.3
+# The camera listens for three seconds before it takes an id.
+TOLD_S = 4.0
 HEARD_S = 15.0
 WANTED = {"HEARTBEAT", "CAMERA_INFORMATION", "CAMERA_TRACKING_GEO_STATUS", "ACK 2004"}
 
