@@ -9,14 +9,17 @@ fn a_wrong_configuration_ends_with_78_and_a_file_that_is_missing_with_1() {
     std::fs::create_dir_all(folder.path().join("map/18")).unwrap();
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/engine/tests/packages/matched");
     let file = folder.path().join("smgeo.toml");
-    let cases: [(&str, &[&str], i32, &str); 7] = [
+    let log =
+        "assemble.zoom = 18\nterrain = { kind = \"flat\", height_m_msl = 0.0 }\ntelemetry.log.path = \"none.ndjson\"";
+    let cases: [(&str, &[&str], i32, &str); 8] = [
         ("", &["--check"], 0, ""),
         ("telemetry.mavlink.address = \"14550\"", &["--check"], 78, "telemetry.mavlink.address"),
         ("telemetry.mavlink.address = \"14550\"", &[], 78, "telemetry.mavlink.address"),
         ("assemble.zoom = 3", &[], 78, "assemble.zoom is 3"),
         ("", &[], 78, "map does not say where it lies"),
         ("assemble.zoom = 18\nengine.precision = \"bf16\"", &[], 78, "no passing check of bf16"),
-        ("assemble.zoom = 18\ntelemetry.log.path = \"none.ndjson\"", &[], 1, "none.ndjson"),
+        ("telemetry.log.path = \"none.ndjson\"", &["--check"], 78, "there is no [terrain] table"),
+        (log, &[], 1, "none.ndjson"),
     ];
     for (line, options, code, says) in cases {
         let text = format!(
