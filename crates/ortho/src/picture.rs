@@ -13,6 +13,8 @@ use crate::{Georeference, OrthoError};
 const WHOLE_BYTES_MAX: u64 = 4 << 30;
 /// The most samples in a row that a mean is taken of.
 const SAMPLES_MAX: f64 = 16.0;
+/// So few samples in a row are taken between pixels, or the mean would be off by part of one.
+const FEW: f64 = 2.0;
 
 /// Is what a file says about its picture before anything is decoded.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +82,14 @@ impl Picture {
         for row in 0..rows as usize {
             for column in 0..columns as usize {
                 let (s, t) = ((column as f64 + 0.5) / columns, (row as f64 + 0.5) / rows);
-                let point = [0, 1].map(|axis| corner[axis] + along[axis] * s + down[axis] * t);
-                if let Some(colour) = self.sample(point)? {
+                let [u, v] = [0, 1].map(|axis| corner[axis] + along[axis] * s + down[axis] * t);
+                // Of many pixels the nearest ones do.
+                let sample = if columns.min(rows) > FEW {
+                    self.colour(u.floor() as i64, v.floor() as i64)?.map(|colour| colour.map(f32::from))
+                } else {
+                    self.sample([u, v])?
+                };
+                if let Some(colour) = sample {
                     sum.iter_mut().zip(colour).for_each(|(sum, level)| *sum += level);
                     count += 1.0;
                 }

@@ -240,6 +240,11 @@ impl Config {
         }
     }
 
+    /// Returns the ground: as it is named, or at sea level where there is no telemetry and so no ray to meet it.
+    pub fn ground(&self) -> terrain::Config {
+        self.terrain.clone().unwrap_or_default()
+    }
+
     /// Checks every number that can be checked with nothing opened.
     pub fn check(&self) -> Result<(), String> {
         let name = &self.drone.name;

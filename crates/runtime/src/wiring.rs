@@ -104,7 +104,7 @@ impl Machine {
         let backend = backend::build(&config.engine, &package)?;
         let about = about::about(&publisher, &package, backend.info(), store.info());
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
-        GroundSource::open(&config.terrain.clone().unwrap_or_default())?;
+        GroundSource::open(&config.ground())?;
 
         let metrics = Metrics::new();
         let health = HealthBoard::new(clock.clone());

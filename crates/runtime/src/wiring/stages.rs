@@ -61,7 +61,7 @@ pub fn assemble(config: &Config, clock: &SharedClock, lens: Lens, zoom: u8, ends
     let (config, clock) = (config.clone(), clock.clone());
     StageSpec::new("assemble", move || {
         let poses = PoseBuffer::new(config.pose.clone());
-        let ground = GroundSource::open(&config.terrain.clone().unwrap_or_default()).map_err(Fault::restart)?;
+        let ground = GroundSource::open(&config.ground()).map_err(Fault::restart)?;
         let (settings, clock) = (config.assemble.clone(), clock.clone());
         let stage = Assemble::new(settings, clock, lens.clone(), zoom, poses, ground, ends.clone());
         Ok(Box::new(stage) as Box<dyn Stage>)

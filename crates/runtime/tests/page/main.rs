@@ -171,6 +171,7 @@ async fn without_h264_pictures_are_shown(tab: &mut Tab, feed: &Feed, server: &Ha
         server.show_picture(id);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    tab.until("document.getElementById('toast').textContent.includes('no H.264')", ALARM_MAX).await;
     feed.hold(false);
     tab.until(&format!("smgeo.shown().frame !== {id}"), ALARM_MAX).await;
 }

@@ -34,6 +34,8 @@ export class Video extends EventTarget {
     this.frameSize = null;
     this.errors = 0;
     this.unitAt = performance.now();
+    /** Whether the operator was told that there are snapshots only, for want of units. */
+    this.still = false;
     this.draw = this.draw.bind(this);
     requestAnimationFrame(this.draw);
     if ('VideoDecoder' in window) this.connect();
@@ -45,29 +47,32 @@ export class Video extends EventTarget {
   /** Connects anew at once: a socket may be dead without being closed. */
   reconnect() {
     if (!this.socket || this.snapshots) return;
-    this.socket.onclose = null;
-    this.socket.onmessage = null;
-    this.socket.close();
+    const dead = this.socket;
     this.stopDecoder();
     this.connect();
+    dead.close();
   }
 
   connect() {
+    clearTimeout(this.retry);
     const socket = new WebSocket(socketUrl('/ws/video'));
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     this.pending = new Map();
     this.codec = null;
-    socket.onmessage = (event) => this.take(parseVideoMessage(event.data));
+    // Of the newest socket only: one that was given up may still deliver, or end.
+    socket.onmessage = (event) => { if (this.socket === socket) this.take(parseVideoMessage(event.data)); };
     socket.onclose = () => {
+      if (this.socket !== socket) return;
       this.stopDecoder();
-      if (!this.snapshots) setTimeout(() => this.connect(), RECONNECT_MS);
+      if (!this.snapshots) this.retry = setTimeout(() => this.connect(), RECONNECT_MS);
     };
   }
 
   /** Gives one unit to the decoder. The daemon begins with a key frame, also after it has dropped units. */
   take(message) {
     this.unitAt = performance.now();
+    this.still = false;
     if (message.key) this.configure(codecOf(message.unit));
     if (this.decoder?.state !== 'configured') {
       this.acknowledge(message.sequence);
@@ -182,7 +187,11 @@ export class Video extends EventTarget {
     if (!answer.ok) return false;
     const frame = Number(answer.headers.get('x-smgeo-frame'));
     const capturedUs = Number(answer.headers.get('x-smgeo-captured-clock-us'));
-    if (this.shown && capturedUs < this.shown.capturedUs) return true;
+    if (this.shown && capturedUs <= this.shown.capturedUs) return true;
+    if (!this.snapshots && !this.still) {
+      this.still = true;
+      this.dispatchEvent(new CustomEvent('fallback', { detail: 'no H.264 video comes that could be played' }));
+    }
     const image = await createImageBitmap(await answer.blob());
     this.show(image, { frame, capturedUs, width: image.width, height: image.height });
     return true;
