@@ -49,6 +49,7 @@ test-trt-build:
 # carry target/gpu/carry there.
 test-gpu bench-gpu:
 	./scripts/gpu-folder.sh
+	$(if $(filter test-gpu,$@),cargo test -p smgeo-gpu --features cuda --lib --test backend -- --nocapture)
 	./target/gpu/carry/run.sh $(if $(filter bench-gpu,$@),bench,check)
 
 setup-tests:

@@ -19,7 +19,8 @@ esac
 folder=$HOME/.local/lib/smgeo-cuda
 headers=${TENSORRT_INCLUDE:-$folder/tensorrt-headers/$flavour}
 [ -e "$headers/NvInfer.h" ] || fail "no NvInfer.h in $headers; run scripts/setup-cuda.sh or set TENSORRT_INCLUDE"
-nvcc=$(command -v nvcc || true)
+# JetPack's own lies off PATH; its version is the driver's, which those of setup-cuda.sh may be too new for.
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 nvcc=${nvcc:-$folder/nvidia/cu13/bin/nvcc}
 [ -x "$nvcc" ] || fail "no nvcc on PATH or in $folder; run scripts/setup-cuda.sh"
 

@@ -12,14 +12,16 @@ fail() { echo "setup-openvino.sh: $1" >&2; exit 1; }
 [ "$(uname -m)" = x86_64 ] || fail "OpenVINO's CPU backend is for x86_64, this is $(uname -m); the built-in backend needs nothing"
 command -v python3 >/dev/null || fail "python3 with pip is needed to fetch the wheel: apt-get install python3-pip"
 
-if [ ! -e "$libs/libopenvino_c.so" ]; then
+# The wheel names its libraries with a version, and that of another one is replaced.
+if [ ! -e "$libs/libopenvino_c.so" ] || [ ! -d "$folder/openvino-$VERSION.dist-info" ]; then
   wheels=$(mktemp -d)
   trap 'rm -rf "$wheels"' EXIT
   python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$wheels" "openvino==$VERSION" ||
     fail "the wheel of OpenVINO $VERSION cannot be fetched; is PyPI reachable, and pip installed?"
+  rm -rf "$folder/openvino" "$folder"/openvino-*.dist-info
   mkdir -p "$folder"
   python3 -m zipfile -e "$wheels"/openvino-*.whl "$folder"
-  # The wheel names its libraries with a version; the loader asks for them without.
+  # The loader asks for the libraries without their versions.
   for name in libopenvino libopenvino_c; do
     ln -sf "$(basename "$(ls "$libs/$name".so.*)")" "$libs/$name.so"
   done

@@ -47,6 +47,9 @@ struct Check {
     /// The arithmetic: bf16 on OpenVINO, int8 on rten.
     #[arg(long, value_name = "NAME", default_value = "bf16")]
     precision: Precision,
+    /// Folder of the OpenVINO library, where it is not where the system or scripts/setup-openvino.sh puts it.
+    #[arg(long, value_name = "FOLDER")]
+    openvino_folder: Option<PathBuf>,
     /// Threads to compute on; as many as there are cores unless given.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -76,18 +79,22 @@ fn check(args: Check) -> anyhow::Result<()> {
         Precision::Int8 => BackendName::Rten,
         Precision::F32 | Precision::Bf16 => BackendName::OpenVino,
     };
-    let candidate = EngineConfig { backend, precision: args.precision, ..trusted.clone() };
+    let openvino_folder = args.openvino_folder;
+    let candidate = EngineConfig { backend, precision: args.precision, openvino_folder, ..trusted.clone() };
     let mut trusted = trusted.build(&package).context("starting rten in f32")?;
     let mut candidate = candidate
         .build_unchecked(&package)
         .with_context(|| format!("starting the engine in {}", args.precision.name()))?;
     for set in &sets {
-        let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), set)?;
-        report.keep(&package)?;
+        let bar = output::bar("pairs", set.pairs.len());
+        let report = gate::check(&package, trusted.as_mut(), candidate.as_mut(), set, &mut || bar.inc(1))?;
+        bar.finish_and_clear();
         match args.json {
             true => say!("{}", serde_json::to_string(&report)?)?,
             false => output::write(&report)?,
         }
+        // After it was shown: the folder may be one that cannot be written.
+        report.keep(&package)?;
     }
     let BackendInfo { name, precision, .. } = candidate.info();
     ensure!(

@@ -4,6 +4,8 @@
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Write};
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 /// What shells report of a program that writes to a closed pipe: 128 and the number of SIGPIPE.
 pub const EXIT_CLOSED: u8 = 141;
 
@@ -35,6 +37,13 @@ pub(crate) use say;
 pub fn write(text: impl Display) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     write!(out, "{text}").and_then(|()| out.flush()).map_err(OutputError)
+}
+
+/// A progress bar on standard error that counts these things; its length may be set later.
+pub fn bar(things: &str, length: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {things} {{msg}} {{eta}}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length as u64).with_style(style)
 }
 
 /// Whether an error says that nobody reads the output any more.

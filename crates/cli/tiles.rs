@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use smgeo_flow::SystemClock;
 use smgeo_geo::{TileBounds, TileId};
 use smgeo_runtime::config::Config;
 use smgeo_runtime::locate::{AreaReport, encode_area};
 use smgeo_runtime::tiles::{self, HttpConfig, HttpTiles, PackReport, PackStep, TileError, TileSource, TilesConfig};
 
-use crate::output::say;
+use crate::output::{self, say};
 
 /// Missing tiles that are listed by name; the rest is counted.
 const MISSING_LISTED: usize = 20;
@@ -97,7 +97,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
 
 fn run_pack(pack: &Pack) -> anyhow::Result<()> {
     let source = open(pack).with_context(|| format!("opening {}", pack.source))?;
-    let bar = bar();
+    let bar = output::bar("tiles", 0);
     let report =
         tiles::pack(source.as_ref(), &pack.bounds, pack.zoom, &pack.out, pack.workers, &mut |step| show(&bar, step))
             .with_context(|| format!("packing into {}", pack.out.display()))?;
@@ -127,7 +127,7 @@ fn open(pack: &Pack) -> anyhow::Result<Box<dyn TileSource>> {
 }
 
 fn run_import(import: &Import) -> anyhow::Result<()> {
-    let bar = bar();
+    let bar = output::bar("tiles", 0);
     let report = tiles::import(
         &import.ortho,
         import.bounds.as_ref(),
@@ -150,7 +150,7 @@ fn run_import(import: &Import) -> anyhow::Result<()> {
 
 fn run_encode(encode: &Encode) -> anyhow::Result<()> {
     let config = Config::load(&encode.config)?;
-    let bar = bar();
+    let bar = output::bar("tiles", 0);
     let report = encode_area(&config, encode.bounds.as_ref(), SystemClock::shared(), &mut |step| show(&bar, step))
         .with_context(|| format!("encoding the map of {}", encode.config.display()))?;
     bar.finish_and_clear();
@@ -173,12 +173,6 @@ fn list(missing: &[(TileId, TileError)]) {
     if more > 0 {
         eprintln!("and {more} more");
     }
-}
-
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tiles {msg} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(0).with_style(style)
 }
 
 fn show(bar: &ProgressBar, step: PackStep) {

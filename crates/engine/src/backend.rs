@@ -107,6 +107,11 @@ pub trait Backend: Send {
     /// What `answers` held is replaced, and its memory used again.
     fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError>;
 
+    /// The edge of the largest window it can search, tiles; `None` where any can be searched.
+    fn window_tiles_max(&self) -> Option<u32> {
+        None
+    }
+
     /// Encodes images into new features.
     fn encode(&mut self, images: &[(&EncoderImage, View)]) -> Result<Vec<Features>, EngineError> {
         let mut features = Vec::with_capacity(images.len());
@@ -127,7 +132,7 @@ pub fn check_requests(info: &BackendInfo, requests: &[LocateRequest]) -> Result<
     for request in requests {
         let [x, y] = request.click;
         let edge_px = TILE_PX as u32;
-        if !((0.0..=TILE_PX as f32).contains(&x) && (0.0..=TILE_PX as f32).contains(&y)) {
+        if !((0.0..TILE_PX as f32).contains(&x) && (0.0..TILE_PX as f32).contains(&y)) {
             return Err(EngineError::Click { x, y, width_px: edge_px, height_px: edge_px });
         }
         let query_fits = (request.query.cells(), request.query.channels()) == (info.cells(), info.channels);

@@ -24,6 +24,11 @@ pub trait Networks: Send {
         usize::MAX
     }
 
+    /// The edge of the largest window, tiles; `None` where any can be searched.
+    fn window_tiles_max(&self) -> Option<u32> {
+        None
+    }
+
     /// Matches queries with the window that `prepared` was made of.
     fn locate(
         &mut self,
@@ -56,8 +61,8 @@ pub struct LocatorOutputs {
     pub attention: Vec<f32>,
 }
 
-/// Most numbers of the windows that are kept prepared: 16 MiB, six windows of 4 x 4 tiles of 160 channels.
-const KEPT_NUMBERS_MAX: usize = 1 << 22;
+/// Most numbers of the windows that are kept prepared: 32 MiB, twelve windows of 4 x 4 tiles of 160 channels or three of 8 x 8.
+const KEPT_NUMBERS_MAX: usize = 1 << 23;
 
 /// A backend made of networks.
 pub struct Batched<N: Networks> {
@@ -230,6 +235,10 @@ impl<N: Networks> Backend for Batched<N> {
             self.encode_batch(batch, index * self.batch_images_max, features)?;
         }
         Ok(())
+    }
+
+    fn window_tiles_max(&self) -> Option<u32> {
+        self.networks.window_tiles_max()
     }
 
     fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError> {

@@ -129,12 +129,16 @@ impl FeatureCache {
         self.features.contains_key(key) || self.is_on_disk(key)
     }
 
-    /// Keeps features.
+    /// Keeps features: in memory as they come back from disk, so that no answer depends on which of both had them.
     pub fn put(&self, key: FeatureKey, features: Features) {
-        if let Some(disk) = &self.disk {
-            self.counted(disk.put(&key, &features));
-        }
-        self.features.insert(key, features);
+        let kept = match &self.disk {
+            Some(disk) => {
+                self.counted(disk.put(&key, &features));
+                disk.as_kept(features)
+            }
+            None => features,
+        };
+        self.features.insert(key, kept);
     }
 
     /// Hits, misses and faults so far.

@@ -115,6 +115,9 @@ pub struct EngineConfig {
     /// Memory for tile features, MiB.
     #[serde(default = "features_mib_max")]
     pub features_mib_max: u64,
+    /// Memory of the GPU for tile features, MiB, with TensorRT.
+    #[serde(default = "device_features_mib_max")]
+    pub device_features_mib_max: u32,
     /// File that keeps tile features from run to run. Absent: they are kept in memory only.
     #[serde(default)]
     pub features_file: Option<PathBuf>,
@@ -128,6 +131,11 @@ pub struct EngineConfig {
 
 fn batch_images_max() -> NonZeroUsize {
     RtenConfig::default().batch_images_max
+}
+
+// Some 800 tiles of 160 channels: the ground around a drone.
+fn device_features_mib_max() -> u32 {
+    128
 }
 
 fn features_mib_max() -> u64 {
@@ -152,6 +160,7 @@ impl EngineConfig {
             openvino_folder: None,
             tensorrt_folders: Vec::new(),
             features_mib_max: features_mib_max(),
+            device_features_mib_max: device_features_mib_max(),
             features_file: None,
             features_file_mib_max: features_file_mib_max(),
             features_file_f16: false,

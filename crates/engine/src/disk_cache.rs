@@ -45,7 +45,8 @@ pub const DAMAGED_SUFFIX: &str = ".damaged";
 // A write-ahead log that may lose its last rows in a power cut, but is synchronised before it is carried into the database: with
 // OFF instead of NORMAL the database itself could be torn.
 const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
-const BUSY_TIMEOUT: Duration = Duration::from_millis(2000);
+// Another process that encodes into the same file holds it for milliseconds at a time; a flight does not wait longer for its own.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 const SCHEMA: &str = "CREATE TABLE features (
     id INTEGER PRIMARY KEY,
     encoder BLOB NOT NULL, imagery BLOB NOT NULL, tile INTEGER NOT NULL,
@@ -133,6 +134,16 @@ impl DiskCache {
         Ok(())
     }
 
+    /// Features as they come back once they were kept: rounded where numbers of 16 bits are. What these cannot hold stays as it is.
+    pub fn as_kept(&self, features: Features) -> Features {
+        let rounded = match self.numbers {
+            Numbers::F32 => None,
+            Numbers::F16 => self.numbers.bytes(&features).and_then(|bytes| self.numbers.values(&bytes)),
+        };
+        let rounded = rounded.and_then(|values| Features::new(values, features.cells(), features.channels()).ok());
+        rounded.unwrap_or(features)
+    }
+
     /// Bytes of features held now.
     pub fn bytes(&self) -> u64 {
         self.lock().bytes
@@ -212,9 +223,21 @@ impl State {
             .optional()
     }
 
+    fn size(&self, key: &FeatureKey) -> rusqlite::Result<Option<(i64, usize)>> {
+        self.connection
+            .prepare_cached(
+                "SELECT id, length(numbers) FROM features WHERE encoder = ?1 AND imagery = ?2 AND tile = ?3",
+            )?
+            .query_row(params![key.encoder.0, key.imagery.0, key.tile as i64], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)? as usize))
+            })
+            .optional()
+    }
+
     fn insert(&mut self, key: &FeatureKey, features: &Features, numbers: Vec<u8>) -> rusqlite::Result<()> {
-        if let Some(old) = self.row(key)? {
-            self.remove(old.id, old.numbers.len())?;
+        // The row's own numbers are not read: they may be what cannot be.
+        if let Some((old, bytes)) = self.size(key)? {
+            self.remove(old, bytes)?;
         }
         let (cells, channels) = (features.cells() as i64, features.channels() as i64);
         let digest = digest(key, cells, channels, &numbers);

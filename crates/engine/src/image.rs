@@ -52,14 +52,24 @@ impl EncoderImage {
     /// A query from 256 x 256 x 3 bytes of RGB and the clicked point, px from the outer corner of the upper left pixel.
     pub fn query(rgb: &[u8], click: (f32, f32)) -> Result<EncoderImage, EngineError> {
         check_rgb(rgb)?;
+        EncoderImage::query_painted(click, |pixels| {
+            for (pixel, &[red, green, blue]) in pixels.iter_mut().zip(rgb.as_chunks::<3>().0) {
+                *pixel = [red, green, blue, 0];
+            }
+        })
+    }
+
+    /// A query whose colours `paint` writes to where they stay, black where it writes none; see [`EncoderImage::query`].
+    pub(crate) fn query_painted(
+        click: (f32, f32),
+        paint: impl FnOnce(&mut [[u8; CHANNELS]]),
+    ) -> Result<EncoderImage, EngineError> {
         let (column, row) = click_pixel(click)?;
-        let colours = rgb.as_chunks::<3>().0.chunks_exact(TILE_PX);
         Ok(filled(|pixels| {
-            for (y, (pixels, colours)) in pixels.chunks_exact_mut(TILE_PX).zip(colours).enumerate() {
+            paint(pixels);
+            for (y, pixels) in pixels.chunks_exact_mut(TILE_PX).enumerate() {
                 let clicks = click_row(column, y.abs_diff(row));
-                for ((pixel, &[red, green, blue]), click) in pixels.iter_mut().zip(colours).zip(clicks) {
-                    *pixel = [red, green, blue, click];
-                }
+                pixels.iter_mut().zip(clicks).for_each(|(pixel, click)| pixel[3] = click);
             }
         }))
     }

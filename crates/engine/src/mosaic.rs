@@ -15,6 +15,7 @@ pub const CELLS_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Mosaic {
     values: Arc<[f32]>,
+    tiles: Arc<[Option<Features>]>,
     masked: Option<Arc<[bool]>>,
     width: usize,
     height: usize,
@@ -42,7 +43,8 @@ impl Mosaic {
             let cell_is_missing = |at: usize| tiles[at / width / cells * columns + at % width / cells].is_none();
             (0..width * height).map(cell_is_missing).collect()
         });
-        Ok(Mosaic { values, masked, width, height, channels, cells })
+        let tiles = tiles.iter().map(|tile| tile.cloned()).collect();
+        Ok(Mosaic { values, tiles, masked, width, height, channels, cells })
     }
 
     /// A mosaic of complete tiles; see [`Mosaic::assemble`].
@@ -58,6 +60,11 @@ impl Mosaic {
         let beyond = |at: usize| at % self.width * stride_px >= width_px || at / self.width * stride_px >= height_px;
         let masked = (0..self.width * self.height).map(|at| beyond(at) || self.is_masked(at)).collect();
         Mosaic { masked: Some(masked), ..self }
+    }
+
+    /// What it was laid of, row-major from the upper left: shared with whoever keeps these features.
+    pub fn tiles(&self) -> &[Option<Features>] {
+        &self.tiles
     }
 
     /// Width of the map, cells.

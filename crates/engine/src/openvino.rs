@@ -7,7 +7,7 @@ mod model;
 
 use std::num::NonZeroUsize;
 
-use ::openvino::{Core, DeviceType, ElementType, RwPropertyKey, Shape, Tensor};
+use ::openvino::{Core, DeviceType, ElementType, PropertyKey, RwPropertyKey, Shape, Tensor};
 
 use crate::TILE_PX;
 use crate::backend::BackendInfo;
@@ -24,9 +24,9 @@ use model::Model;
 
 const NAME: &str = "openvino";
 
-/// Revision of the encoder's numbers. Raise it with every change of this program, of its rewritings or of the library below it that
-/// changes what the encoder gives in any arithmetic: features that were kept before are then encoded again.
-pub const ENCODER_REVISION: &str = "1";
+/// Revision of the encoder's numbers, beside the library's version. Raise it with every change of this program or of its rewritings
+/// that changes what the encoder gives in any arithmetic: features that were kept before are then encoded again.
+const ENCODER_REVISION: &str = "1";
 
 /// Runs a package on OpenVINO.
 pub type OpenVinoBackend = Batched<OpenVinoNetworks>;
@@ -39,8 +39,8 @@ impl OpenVinoBackend {
         let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = config.threads.map_or_else(available, NonZeroUsize::get);
         let networks = OpenVinoNetworks::load(package, threads, config.precision)?;
-        let info =
-            BackendInfo::of(NAME, config.precision.name(), threads, package).with_encoder_revision(ENCODER_REVISION);
+        let revision = format!("{ENCODER_REVISION} {}", ::openvino::version().build_number);
+        let info = BackendInfo::of(NAME, config.precision.name(), threads, package).with_encoder_revision(revision);
         Batched::of(info, networks, config.batch_images_max.get())
     }
 }
@@ -68,6 +68,7 @@ impl OpenVinoNetworks {
             let action = || format!("set {} to {value}", key.as_ref());
             core.set_property(&DeviceType::CPU, &key, &value).map_err(|error| failed(action(), error))?;
         }
+        check_arithmetic(&core, precision)?;
         let encoder = Model::compile(&mut core, package, ENCODER, &package.read(ENCODER)?)?;
         let bytes = package.read(LOCATOR)?;
         let (cells, channels) = (package.manifest().cells() as i64, package.manifest().channels as i64);
@@ -76,6 +77,21 @@ impl OpenVinoNetworks {
         let locator = Model::compile(&mut core, package, LOCATOR, &matching)?;
         Ok(OpenVinoNetworks { encoder, map, locator, cells, channels, _core: core })
     }
+}
+
+/// Refuses an arithmetic that this processor has not: OpenVINO would stay with f32 and say nothing, and a check of what never ran would
+/// admit it on other machines.
+fn check_arithmetic(core: &Core, precision: Precision) -> Result<(), EngineError> {
+    let key = PropertyKey::Rw(RwPropertyKey::HintInferencePrecision);
+    let action = || format!("say how it computes ({})", key.as_ref());
+    let taken = core.get_property(&DeviceType::CPU, &key).map_err(|error| failed(action(), error))?;
+    if taken == precision.name() {
+        return Ok(());
+    }
+    let wanted = precision.name();
+    let problem =
+        format!("this processor has no {wanted} for OpenVINO, which computes in {taken}; choose precision = \"f32\"");
+    Err(EngineError::Setting(problem))
 }
 
 impl Networks for OpenVinoNetworks {

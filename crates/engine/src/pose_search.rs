@@ -74,8 +74,8 @@ impl<'a> Photograph<'a> {
         let range = camera.focal_px * pose.scale * TILE_PX as f64 / side_px;
         let height = range * camera.down_share(self.click)?;
         let (east, south) = (east / down * height, south / down * height);
-        let rgb = self.pyramid.crop(|u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]));
-        let image = EncoderImage::query(&rgb, (MIDDLE[0], MIDDLE[1])).ok()?;
+        let shown = |u, v| camera.pixel([east + u - MIDDLE_PX, south + v - MIDDLE_PX, height]);
+        let image = self.pyramid.query((MIDDLE[0], MIDDLE[1]), shown).ok()?;
         let clicks = witness::clicks(self.witnesses, &image, MIDDLE);
         Some(Question { image, clicks })
     }

@@ -12,6 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::TILE_PX;
+use crate::error::EngineError;
+use crate::image::EncoderImage;
 use crate::vector::{Vectorised, vectorised};
 
 use cell::{AREA, Cell, Sums};
@@ -151,26 +153,31 @@ impl<'a> Pyramid<'a> {
     /// The map is asked every [`STRIDE_PX`] pixels and drawn straight between: over so few pixels no camera bends more than a
     /// hair. A cell with a corner that the camera cannot see is not seen at all.
     pub fn crop(&self, frame_from_crop: impl Fn(f64, f64) -> Option<(f64, f64)>) -> Vec<u8> {
-        let corner = |at: usize| {
-            let (column, row) = (at % CORNERS * STRIDE_PX, at / CORNERS * STRIDE_PX);
-            frame_from_crop(column as f64, row as f64).filter(|(x, y)| x.is_finite() && y.is_finite())
-        };
-        let corners: Vec<_> = (0..CORNERS * CORNERS).map(corner).collect();
-        self.painted(&corners)
+        let mut rgb = vec![UNSEEN; TILE_PX * TILE_PX * 3];
+        self.paint::<3>(&corners(frame_from_crop), rgb.as_chunks_mut().0);
+        rgb
+    }
+
+    /// Samples the same crop straight into the encoder's image of a query that is clicked at `click`.
+    pub fn query(
+        &self,
+        click: (f32, f32),
+        frame_from_crop: impl Fn(f64, f64) -> Option<(f64, f64)>,
+    ) -> Result<EncoderImage, EngineError> {
+        let corners = corners(frame_from_crop);
+        EncoderImage::query_painted(click, |pixels| self.paint(&corners, pixels))
     }
 
     /// Knows no type of the caller's, so that it is compiled here, as this crate is, and not as the caller is. Another core, where one
     /// is free, paints the southern half.
-    fn painted(&self, corners: &[Option<(f64, f64)>]) -> Vec<u8> {
+    fn paint<const BYTES: usize>(&self, corners: &Corners, pixels: &mut [[u8; BYTES]]) {
         const HALF: usize = TILE_PX / 2;
-        let mut rgb = vec![UNSEEN; TILE_PX * TILE_PX * 3];
-        let (north, south) = rgb.split_at_mut(HALF * TILE_PX * 3);
+        let (north, south) = pixels.split_at_mut(HALF * TILE_PX);
         let southern = &corners[HALF / STRIDE_PX * CORNERS..];
         rayon::in_place_scope(|beside| {
-            beside.spawn(|_| vectorised(Painting { pyramid: self, corners: southern, rgb: south }));
-            vectorised(Painting { pyramid: self, corners, rgb: north });
+            beside.spawn(|_| vectorised(Painting { pyramid: self, corners: southern, pixels: south }));
+            vectorised(Painting { pyramid: self, corners, pixels: north });
         });
-        rgb
     }
 
     /// The depth of the coarsest level.
@@ -179,25 +186,34 @@ impl<'a> Pyramid<'a> {
     }
 }
 
-/// Is a crop that is being painted, cell by cell.
-struct Painting<'a> {
-    pyramid: &'a Pyramid<'a>,
-    /// Where the corners of the cells lie in the frame.
-    corners: &'a [Option<(f64, f64)>],
-    rgb: &'a mut [u8],
+/// Where the corners of all cells lie in the frame, row by row.
+type Corners = [Option<(f64, f64)>; CORNERS * CORNERS];
+
+fn corners(frame_from_crop: impl Fn(f64, f64) -> Option<(f64, f64)>) -> Corners {
+    std::array::from_fn(|at| {
+        let (column, row) = (at % CORNERS * STRIDE_PX, at / CORNERS * STRIDE_PX);
+        frame_from_crop(column as f64, row as f64).filter(|(x, y)| x.is_finite() && y.is_finite())
+    })
 }
 
-impl Vectorised for Painting<'_> {
+/// Is a crop that is being painted, cell by cell. Of pixels of four bytes the last is left as it is.
+struct Painting<'a, const BYTES: usize> {
+    pyramid: &'a Pyramid<'a>,
+    corners: &'a [Option<(f64, f64)>],
+    pixels: &'a mut [[u8; BYTES]],
+}
+
+impl<const BYTES: usize> Vectorised for Painting<'_, BYTES> {
     #[inline(always)]
     fn run(self) {
-        let Self { pyramid, corners, rgb } = self;
-        for (row, rows) in rgb.chunks_exact_mut(STRIDE_PX * TILE_PX * 3).enumerate() {
+        let Self { pyramid, corners, pixels } = self;
+        for (row, rows) in pixels.chunks_exact_mut(STRIDE_PX * TILE_PX).enumerate() {
             for column in 0..CORNERS - 1 {
                 let north_west = row * CORNERS + column;
                 let around = [north_west, north_west + 1, north_west + CORNERS, north_west + CORNERS + 1];
                 if let [Some(nw), Some(ne), Some(sw), Some(se)] = around.map(|at| corners[at]) {
                     let colours = colours(pyramid, &Cell::between([nw, ne, sw, se], pyramid.last()));
-                    paint(&colours, &mut rows[column * STRIDE_PX * 3..]);
+                    paint(&colours, &mut rows[column * STRIDE_PX..]);
                 }
             }
         }
@@ -220,12 +236,10 @@ fn colours(pyramid: &Pyramid<'_>, cell: &Cell) -> [u32; AREA] {
 
 /// Writes a cell's pixels to where the first of them stands in the rows of the crop.
 #[inline(always)]
-fn paint(colours: &[u32; AREA], rows: &mut [u8]) {
-    for (colours, row) in colours.chunks_exact(STRIDE_PX).zip(rows.chunks_mut(TILE_PX * 3)) {
-        let (pixels, _) = row[..STRIDE_PX * 3].as_chunks_mut::<3>();
-        for (pixel, colour) in pixels.iter_mut().zip(colours) {
-            let [red, green, blue, _] = colour.to_le_bytes();
-            *pixel = [red, green, blue];
+fn paint<const BYTES: usize>(colours: &[u32; AREA], rows: &mut [[u8; BYTES]]) {
+    for (colours, row) in colours.chunks_exact(STRIDE_PX).zip(rows.chunks_mut(TILE_PX)) {
+        for (pixel, colour) in row[..STRIDE_PX].iter_mut().zip(colours) {
+            pixel[..3].copy_from_slice(&colour.to_le_bytes()[..3]);
         }
     }
 }
@@ -344,6 +358,17 @@ mod tests {
                 assert!(worst < 0.6, "{width_px} x {height_px} {name}: {worst} levels of 255 off");
             }
         }
+    }
+
+    #[test]
+    fn a_query_is_its_crop_with_the_click() {
+        let rgb: Vec<u8> = (0..300 * 280 * 3).map(|i| (i * 31 % 251) as u8).collect();
+        let pyramid = Pyramid::new(Picture { rgb: &rgb, width_px: 300, height_px: 280 });
+        for (name, map) in MAPS {
+            let query = pyramid.query((100.5, 60.0), map).unwrap();
+            assert!(query == EncoderImage::query(&pyramid.crop(map), (100.5, 60.0)).unwrap(), "{name}");
+        }
+        assert!(pyramid.query((256.0, 3.0), |x, y| Some((x, y))).is_err());
     }
 
     #[test]

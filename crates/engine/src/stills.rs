@@ -99,8 +99,8 @@ impl QueryCrop {
         let click = [within(x, left_px), within(y, top_px)];
         let (width_px, height_px) = (picture.width() as usize, picture.height() as usize);
         let pyramid = Pyramid::new(Picture { rgb: picture.as_raw(), width_px, height_px });
-        let square = pyramid.crop(|u, v| Some((left_px + u * zoom, top_px + v * zoom)));
-        let image = EncoderImage::query(&square, (click[0], click[1]))?;
+        let square = |u, v| Some((left_px + u * zoom, top_px + v * zoom));
+        let image = pyramid.query((click[0], click[1]), square)?;
         Ok(QueryCrop { image, click, left_px, top_px, side_px })
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! One stream. The encoder has one execution context and one CUDA graph for each batch size of a power of two, since a graph
 //! holds the shapes it was recorded with; other sizes are padded. All are made at start, so that nothing is compiled in flight; where
-//! TensorRT's launches cannot be recorded they are made one by one. Search windows stay in device memory as long as the engine keeps
-//! them prepared, so a frame uploads its queries only.
+//! TensorRT's launches cannot be recorded they are made one by one. Encoded tiles are kept in device memory under a budget, and a new
+//! window is laid of them there; it stays as long as the engine keeps it prepared, so a frame uploads its queries only.
 
 mod opened;
+mod tiles;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,9 +15,10 @@ use std::path::PathBuf;
 use smgeo_engine::backend::BackendInfo;
 use smgeo_engine::batched::{Batched, LocatorOutputs, Networks, Queries};
 use smgeo_engine::image::IMAGE_BYTES;
-use smgeo_engine::{EncoderImage, EngineError, Mosaic, Package, View, gate};
+use smgeo_engine::{EncoderImage, EngineConfig, EngineError, Mosaic, Package, View, gate};
 
 use self::opened::{Opened, matching};
+use self::tiles::Tiles;
 use crate::cuda::graph::Graph;
 use crate::cuda::{CudaMemory, Stream};
 use crate::device::Memory;
@@ -35,13 +37,26 @@ const ENCODER_REVISION: &str = "1";
 /// Runs a package on TensorRT.
 pub type TensorRtBackend = Batched<TensorRtNetworks>;
 
+/// How much is done at once, and kept on the GPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Most images in a run of the encoder.
+    pub images_max: usize,
+    /// Device memory for encoded tiles; with none of it windows are uploaded whole.
+    pub tiles_bytes: usize,
+}
+
+impl Room {
+    /// What a configuration says.
+    pub fn of(config: &EngineConfig) -> Self {
+        let tiles_bytes = (config.device_features_mib_max as usize) << 20;
+        Self { images_max: config.batch_images_max.get(), tiles_bytes }
+    }
+}
+
 /// The package's engines for the GPU of this machine. In 16 bits they have to have passed the check on held-out pairs that
 /// [`gate`] keeps, these very engines on this model of GPU: what is fast must not answer otherwise than what was measured.
-pub fn admitted(
-    package: &Package,
-    folders: &[PathBuf],
-    batch_images_max: usize,
-) -> Result<TensorRtBackend, EngineError> {
+pub fn admitted(package: &Package, folders: &[PathBuf], room: Room) -> Result<TensorRtBackend, EngineError> {
     let admit = |engine: &Opened| {
         let said = |error: EngineError| GpuError::Engines(error.to_string());
         let checked = engine.checked_as();
@@ -53,7 +68,7 @@ pub fn admitted(
             "there is no passing check {NAME}-{checked} for the package {folder}; run `smgeo-gpu admit {folder} PAIRS` on held-out pairs"
         )))
     };
-    open(package, folders, batch_images_max, None, admit).map(|(backend, _)| backend)
+    open(package, folders, room, None, admit).map(|(backend, _)| backend)
 }
 
 /// The package's engines without asking for that check: for the check itself, with the name that it is kept under. `name` is that of one
@@ -61,33 +76,37 @@ pub fn admitted(
 pub fn unchecked(
     package: &Package,
     folders: &[PathBuf],
-    batch_images_max: usize,
+    room: Room,
     name: Option<&str>,
 ) -> Result<(TensorRtBackend, String), EngineError> {
-    open(package, folders, batch_images_max, name, |_| Ok(()))
+    open(package, folders, room, name, |_| Ok(()))
 }
 
 fn open(
     package: &Package,
     folders: &[PathBuf],
-    batch_images_max: usize,
+    room: Room,
     name: Option<&str>,
     admit: impl Fn(&Opened) -> Result<(), GpuError>,
 ) -> Result<(TensorRtBackend, String), EngineError> {
-    let batch_images_max = batch_images_max.clamp(1, BATCH_MAX as usize);
-    let started = Stream::open().and_then(|stream| {
+    let room = Room { images_max: room.images_max.clamp(1, BATCH_MAX as usize), ..room };
+    let found = Stream::open().and_then(|stream| {
         let opened = matching(package, folders, name, stream.gpu(), admit)?;
-        let mut networks = TensorRtNetworks::load(package, stream, &opened)?;
-        networks.warm_up(batch_images_max)?;
-        kernel_cache::write(&opened.fingerprint, &networks.encoder.kernels()?);
-        Ok((opened, networks))
+        Ok((stream, opened))
     });
-    let (opened, networks) = started.map_err(|error| refused("start", error))?;
+    let (stream, opened) = found.map_err(|error| refused("start", error))?;
+    // From here on a fault of the device is as one in flight: what follows it in this process fails too.
+    let started = TensorRtNetworks::load(package, stream, &opened, room.tiles_bytes).and_then(|mut networks| {
+        networks.warm_up(room.images_max)?;
+        kernel_cache::write(&opened.fingerprint, &networks.encoder.kernels()?);
+        Ok(networks)
+    });
+    let networks = started.map_err(|error| failed("start", error))?;
     // TensorRT chooses kernels anew for each plan, and TensorRT-RTX for each GPU, and with them the order of sums.
     let revision = format!("{ENCODER_REVISION} {}", opened.fingerprint);
     let info = BackendInfo::of(NAME, opened.arithmetic(), 0, package).with_encoder_revision(revision);
     let checked = format!("{NAME}-{}", opened.checked_as());
-    Ok((Batched::of(info, networks, batch_images_max)?, checked))
+    Ok((Batched::of(info, networks, room.images_max)?, checked))
 }
 
 /// The two networks as engines.
@@ -99,6 +118,7 @@ pub struct TensorRtNetworks {
     image: CudaMemory,
     view: CudaMemory,
     features: CudaMemory,
+    tiles: Tiles,
     /// What TensorRT works in. Shared by all contexts: on one stream they run one after the other.
     work: CudaMemory,
     work_bytes: usize,
@@ -132,7 +152,7 @@ struct Located {
 pub struct DeviceWindow(CudaMemory);
 
 impl TensorRtNetworks {
-    fn load(package: &Package, stream: Stream, opened: &Opened) -> Result<Self, GpuError> {
+    fn load(package: &Package, stream: Stream, opened: &Opened, tiles_bytes: usize) -> Result<Self, GpuError> {
         stream.bind()?;
         let Opened { library, entry, fingerprint } = opened;
         let load = |plan: &Plan, kernels: &[u8]| {
@@ -166,6 +186,7 @@ impl TensorRtNetworks {
             image: stream.allocate(batch * IMAGE_BYTES)?,
             view: stream.allocate(batch * size_of::<i32>())?,
             features: stream.allocate(features)?,
+            tiles: Tiles::within(tiles_bytes, &stream, cells, channels)?,
             work,
             work_bytes,
             encoder,
@@ -344,6 +365,10 @@ impl Networks for TensorRtNetworks {
         BATCH_MAX as usize
     }
 
+    fn window_tiles_max(&self) -> Option<u32> {
+        Some(WINDOW_TILES_MAX as u32)
+    }
+
     fn encode(&mut self, images: &[(&EncoderImage, View)], features: &mut Vec<f32>) -> Result<(), EngineError> {
         self.encode_images(images, features).map_err(|error| failed("run the encoder", error))
     }
@@ -351,12 +376,7 @@ impl Networks for TensorRtNetworks {
     type Window = DeviceWindow;
 
     fn prepare(&mut self, window: &Mosaic) -> Result<DeviceWindow, EngineError> {
-        let upload = || {
-            let mut memory = self.stream.allocate(size_of_val(window.values()))?;
-            self.stream.write_at(&mut memory, 0, bytes_of(window.values()))?;
-            Ok(DeviceWindow(memory))
-        };
-        upload().map_err(|error| failed("take a window", error))
+        self.tiles.window(&self.stream, window).map(DeviceWindow).map_err(|error| failed("take a window", error))
     }
 
     fn locate(

@@ -3,11 +3,11 @@
 
 use smgeo_engine::{Backend, BackendName, EngineConfig, EngineError, Package};
 
-use crate::backend;
+use crate::backend::{self, Room};
 
 /// The backend that `config` names, ready.
 pub fn build(config: &EngineConfig, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
-    let tensorrt = || backend::admitted(package, &config.tensorrt_folders, config.batch_images_max.get());
+    let tensorrt = || backend::admitted(package, &config.tensorrt_folders, Room::of(config));
     match config.backend {
         BackendName::TensorRt => Ok(Box::new(tensorrt()?)),
         BackendName::Auto => match tensorrt() {

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use cudarc::driver::{DriverError, result, sys};
 
-pub use self::stream::{CudaMemory, Stream};
+pub use self::stream::{CudaMemory, Rows, Stream};
 use crate::device::{Device, Launch};
 use crate::error::GpuError;
 use crate::fatbin;
@@ -127,5 +127,8 @@ impl Device for Cuda {
 }
 
 fn failed(action: &'static str) -> impl Fn(DriverError) -> GpuError {
-    move |error| GpuError::Driver { action, problem: error.to_string() }
+    move |error| match error.0 {
+        sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => GpuError::MemoryFull { action },
+        _ => GpuError::Driver { action, problem: error.to_string() },
+    }
 }

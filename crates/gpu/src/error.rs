@@ -28,6 +28,14 @@ pub enum GpuError {
         /// What the driver said.
         problem: String,
     },
+    /// The GPU's memory is full. Nothing is lost by it.
+    #[error(
+        "the GPU has no memory left to {action}; end other programs on it, or lower assemble.window_tiles_max or engine.batch_images_max"
+    )]
+    MemoryFull {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+    },
     /// TensorRT refused something.
     #[error("TensorRT cannot {action}: {problem}")]
     TensorRt {

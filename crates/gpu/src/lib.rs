@@ -40,6 +40,7 @@ pub mod probe;
 pub mod roofline;
 pub mod target;
 pub mod tensorrt;
+pub mod tile_slots;
 pub mod window_attention;
 
 pub use crate::device::{Buffer, Device};

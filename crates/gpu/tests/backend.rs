@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use smgeo_engine::{Backend, EngineError, Package, conformance};
+use smgeo_engine::{Backend, EngineConfig, EngineError, Package, conformance};
+use smgeo_gpu::backend::Room;
 
 /// Where the scripts put our libraries and TensorRT-RTX; JetPack and Debian have TensorRT in the system's folders.
 fn folders() -> Vec<PathBuf> {
@@ -16,7 +17,7 @@ fn folders() -> Vec<PathBuf> {
 #[test]
 fn the_backend_passes_the_suite_or_says_what_is_missing() {
     let package = Package::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/smgeo-nano")).unwrap();
-    match smgeo_gpu::backend::unchecked(&package, &folders(), 16, None) {
+    match smgeo_gpu::backend::unchecked(&package, &folders(), Room::of(&EngineConfig::of(package.folder())), None) {
         Ok((mut backend, name)) => {
             println!("{name}");
             let is_f32 = backend.info().precision == "f32";

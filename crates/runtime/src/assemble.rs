@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use smgeo_engine::EncoderImage;
 use smgeo_engine::rectify::Pyramid;
 use smgeo_flow::latest::{Put, Take};
 use smgeo_flow::{Fault, SharedClock, Stage, Stamp};
@@ -245,10 +244,10 @@ impl Assemble {
             (Err(why), _) => (Crop::raw(frame, pixel), self.windows.area().ok_or(why.phrase())?),
             (Ok(_), None) => return Err(NO_GROUND),
         };
-        let rgb = pyramid.crop(|x, y| crop.frame_from_crop(x, y));
         let click = crop.click();
-        let image =
-            EncoderImage::query(&rgb, (click.x as f32, click.y as f32)).map_err(|_| "the click left its crop")?;
+        let image = pyramid
+            .query((click.x as f32, click.y as f32), |x, y| crop.frame_from_crop(x, y))
+            .map_err(|_| "the click left its crop")?;
         Ok(Query {
             target: target.prompt.target,
             revision: target.prompt.revision,

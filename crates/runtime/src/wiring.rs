@@ -102,6 +102,7 @@ impl Machine {
         let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
         // The first backend is made here, so that a network that cannot run is an error of the start.
         let backend = backend::build(&config.engine, &package)?;
+        backend::check_windows(backend.as_ref(), config.assemble.window_tiles_max)?;
         let about = about::about(&publisher, &package, backend.info(), store.info());
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
         GroundSource::open(&config.ground())?;

@@ -90,6 +90,7 @@ fn batch() -> Batch {
             query: index / CLICKS,
             at: [64.0 + (index % CLICKS) as f32 * 10.0, 128.0],
             target: Some([x, y]),
+            shown: Some([x, y]),
             box_xyxy: Some([x - 10.0, y - 10.0, x + 10.0, y + 10.0]),
             object: None,
         }

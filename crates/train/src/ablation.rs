@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anyhow::bail;
 
 use crate::eval::report::Report;
-use crate::model::Config;
+use crate::model::{Config, Fusion};
 use crate::training::Plan;
 use crate::training::store::Store;
 
@@ -74,7 +74,7 @@ impl Study {
                 .into_iter()
                 .map(|(name, blocks)| Ok(with(name.to_owned(), moe("blocks", toml::Value::try_from(blocks)?))))
                 .collect::<anyhow::Result<_>>()?,
-            Self::LossWeights => weighted(plan),
+            Self::LossWeights => weighted(plan, config.fusion == Fusion::Template && config.template.fine_channels > 0),
         })
     }
 }
@@ -104,9 +104,9 @@ fn placements(config: &Config) -> [(&'static str, [Vec<usize>; 4]); 4] {
 type Scale = fn(&mut Plan, f64);
 
 /// The plan as it is, and with each part of the loss (of either locator) halved and doubled.
-fn weighted(plan: &Plan) -> Vec<Variant> {
+fn weighted(plan: &Plan, with_fine: bool) -> Vec<Variant> {
     let mut variants = vec![Variant { name: "as planned".to_owned(), plan: plan.clone() }];
-    let parts: [(&str, Scale); 3] = [
+    let parts: [(&str, Scale); 4] = [
         ("place", |plan, factor| {
             plan.loss.place *= factor;
             plan.paper_loss.heat *= factor;
@@ -115,6 +115,10 @@ fn weighted(plan: &Plan) -> Vec<Variant> {
             plan.loss.edges *= factor;
             plan.loss.overlap *= factor;
             plan.paper_loss.bounds *= factor;
+        }),
+        ("fine", |plan, factor| {
+            plan.loss.fine *= factor;
+            plan.loss.peak *= factor;
         }),
         ("entropy", |plan, factor| {
             plan.loss.entropy *= factor;
@@ -131,6 +135,8 @@ fn weighted(plan: &Plan) -> Vec<Variant> {
     let mut plan = plan.clone();
     (plan.loss.entropy, plan.paper_loss.entropy) = (0.0, 0.0);
     variants.push(Variant { name: "no entropy".to_owned(), plan });
+    // The paper's head has no such part.
+    variants.retain(|variant| with_fine || !variant.name.starts_with("fine"));
     variants
 }
 

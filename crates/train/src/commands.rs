@@ -153,6 +153,9 @@ pub fn cvogl(folder: &Path, split: &str, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Metres a pixel of a web map's zoom 18 at the equator, and of the aerial imagery that was trained on.
+const GSD_M_USUAL: f64 = 0.6;
+
 /// `export`.
 pub fn export(
     run: &Path,
@@ -163,6 +166,10 @@ pub fn export(
     gsd_m_range: [f64; 2],
     reports: &[PathBuf],
 ) -> anyhow::Result<()> {
+    let [finest, coarsest] = gsd_m_range;
+    if !(finest > 0.0 && finest <= coarsest && coarsest.is_finite()) {
+        bail!("--gsd-m {finest} {coarsest}: give metres a pixel, the finest first");
+    }
     let Measured { temperature, metrics } = Measured::read(reports)?;
     let (config, model) = trained(run)?;
     let model = store::mean(model, &config, mean_with)?;
@@ -172,8 +179,10 @@ pub fn export(
     if !mean_with.is_empty() {
         training.insert("trainings_averaged".to_owned(), toml::Value::Integer(1 + mean_with.len() as i64));
     }
+    // What most maps have, where it was trained on that.
+    let gsd_m = GSD_M_USUAL.clamp(finest, coarsest);
     let passport =
-        Passport { name: name.to_owned(), gsd_m: 0.6, gsd_m_range, temperature: temperature as f32, training, metrics };
+        Passport { name: name.to_owned(), gsd_m, gsd_m_range, temperature: temperature as f32, training, metrics };
     let package = export::export(&model, &config, passport, form, out)?;
     println!("package {} in {}", package.hash().short(), out.display());
     Ok(())

@@ -1,5 +1,6 @@
 //! A frame's cost on each backend, and encoders side by side.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::path::Path;
 
@@ -11,22 +12,25 @@ use crate::scene::{Pictures, Scene, WAYS, tile_batch};
 
 const TARGETS: usize = 8;
 
-/// Cold pair, warm prompt, eight targets, and a window four times larger.
+/// Cold pair, warm prompt, eight targets, a window four times larger, and a prompt as it is flown, on every backend in turn.
 pub fn measure(folder: &Path, arguments: &Arguments, report: &mut Report) -> Result<(), Box<dyn Error>> {
     let pictures = Pictures::draw();
-    let mut rows = Vec::new();
-    let mut name = String::new();
+    let mut frames = Vec::new();
     for way in WAYS {
-        let Some(mut scene) = Scene::start(folder, way, arguments, &pictures)? else { continue };
-        name = scene.package.manifest().name.clone();
-        let times = frame(&mut scene, &pictures, arguments.rounds)?;
-        let ratio = |one: usize, other: usize| digits(times[one].median() / times[other].median());
-        let mut row = vec![scene.name()];
-        row.extend(times.iter().map(Times::shown));
-        row.extend([ratio(0, 1), ratio(2, 1), ratio(4, 1)]);
-        rows.push(row);
+        frames.extend(Scene::start(folder, way, arguments, &pictures)?.map(Frame::over));
     }
-    report.heading(&format!("A frame with {name}"));
+    let Some(first) = frames.first() else { return Ok(()) };
+    report.heading(&format!("A frame with {}", first.scene.borrow().package.manifest().name));
+    let mut works: Vec<Work> = frames.iter().flat_map(|frame| frame.works(&pictures)).collect();
+    let times = in_turn(&mut works, arguments.rounds)?;
+    let row = |(frame, times): (&Frame, &[Times])| {
+        let ratio = |one: usize, other: usize| digits(times[one].median() / times[other].median());
+        let mut row = vec![frame.scene.borrow().name()];
+        row.extend(times.iter().map(Times::shown));
+        row.extend([ratio(0, 1), ratio(2, 1), ratio(4, 1), ratio(0, 5)]);
+        row
+    };
+    let rows: Vec<_> = frames.iter().zip(times.chunks_exact(CASES)).map(row).collect();
     let columns = [
         "engine",
         "cold pair (query + 16 tiles)",
@@ -34,27 +38,44 @@ pub fn measure(folder: &Path, arguments: &Arguments, report: &mut Report) -> Res
         "8 targets, one window",
         "8 targets, a window each",
         "warm prompt, 8 x 8 tiles",
+        "warm prompt with four witnesses",
         "cold / warm (12 or more)",
         "8 / 1 (7 or less)",
         "8 x 8 / 4 x 4 (1.25 or less)",
+        "cold / with witnesses",
     ];
     report.table(&columns, &rows)
 }
 
-fn frame(scene: &mut Scene, pictures: &Pictures, rounds: usize) -> Result<Vec<Times>, Box<dyn Error>> {
-    let windows: Vec<Mosaic> = (0..TARGETS).map(|_| scene.window(4)).collect();
-    let (large, shared) = (scene.window(8), vec![&windows[0]; TARGETS]);
-    let apart: Vec<&Mosaic> = windows.iter().collect();
-    let scene = std::cell::RefCell::new(scene);
-    let prompt = |windows: &[&Mosaic]| Ok(scene.borrow_mut().prompt(pictures, windows)?);
-    let mut works: [Work; 5] = [
-        Box::new(|| Ok(scene.borrow_mut().cold_pair(pictures)?)),
-        Box::new(|| prompt(&[&windows[0]])),
-        Box::new(|| prompt(&shared)),
-        Box::new(|| prompt(&apart)),
-        Box::new(|| prompt(&[&large])),
-    ];
-    in_turn(&mut works, rounds)
+/// Cases of a frame.
+const CASES: usize = 6;
+
+/// A backend with the windows of its own features.
+struct Frame {
+    scene: RefCell<Scene>,
+    windows: Vec<Mosaic>,
+    large: Mosaic,
+}
+
+impl Frame {
+    fn over(scene: Scene) -> Self {
+        let windows = (0..TARGETS).map(|_| scene.window(4)).collect();
+        Self { large: scene.window(8), windows, scene: RefCell::new(scene) }
+    }
+
+    fn works<'a>(&'a self, pictures: &'a Pictures) -> [Work<'a>; CASES] {
+        let Self { scene, windows, large } = self;
+        let prompt = |windows: &[&Mosaic]| Ok(scene.borrow_mut().prompt(pictures, windows)?);
+        let apart: Vec<&Mosaic> = windows.iter().collect();
+        [
+            Box::new(|| Ok(scene.borrow_mut().cold_pair(pictures)?)),
+            Box::new(move || prompt(&[&windows[0]])),
+            Box::new(move || prompt(&[&windows[0]; TARGETS])),
+            Box::new(move || prompt(&apart)),
+            Box::new(move || prompt(&[large])),
+            Box::new(|| Ok(scene.borrow_mut().prompt_with_witnesses(pictures, &[&windows[0]])?)),
+        ]
+    }
 }
 
 /// Encoders of several packages on the same tile, in turn; `group` is `name=folder,name=folder`, ratios are to the first.

@@ -5,6 +5,7 @@ use std::path::Path;
 use smgeo_engine::{
     Backend, BackendName, EncoderImage, EngineConfig, EngineError, Features, LocateRequest, Located, Maps, Mosaic,
     Package, Precision, View, decode,
+    witness::{self, Witnesses},
 };
 
 use crate::arguments::Arguments;
@@ -105,17 +106,34 @@ impl Scene {
         self.read(&maps[0]).map(|_| ())
     }
 
-    /// One frame: a query for each target, each with its window, over tiles that are encoded.
+    /// One frame: a query for each target, each with its window, over tiles that are encoded. The object alone is asked about.
     pub fn prompt(&mut self, pictures: &Pictures, windows: &[&Mosaic]) -> Result<(), EngineError> {
+        self.asked(pictures, windows, Witnesses::NotHeard)
+    }
+
+    /// The same with the witnesses of each object, as the daemon asks unless told otherwise.
+    pub fn prompt_with_witnesses(&mut self, pictures: &Pictures, windows: &[&Mosaic]) -> Result<(), EngineError> {
+        self.asked(pictures, windows, Witnesses::of(self.package.manifest().fusion))
+    }
+
+    fn asked(&mut self, pictures: &Pictures, windows: &[&Mosaic], witnesses: Witnesses) -> Result<(), EngineError> {
         let images: Vec<(&EncoderImage, View)> =
             pictures.queries[..windows.len()].iter().map(|query| (query, View::Query)).collect();
         let mut features = std::mem::take(&mut self.features);
         let mut maps = std::mem::take(&mut self.maps);
         self.backend.encode_into(&images, &mut features)?;
-        let request = |(query, reference)| LocateRequest { query, click: CLICK, reference };
-        let requests: Vec<LocateRequest> = features.iter().zip(windows.iter().copied()).map(request).collect();
+        let clicks: Vec<_> = images.iter().map(|(query, _)| witness::clicks(witnesses, query, CLICK)).collect();
+        let mut requests = Vec::new();
+        for ((query, reference), clicks) in features.iter().zip(windows.iter().copied()).zip(&clicks) {
+            requests.extend(clicks.iter().map(|click| LocateRequest { query, click: *click, reference }));
+        }
         self.backend.locate_into(&requests, &mut maps)?;
-        maps.iter().try_for_each(|maps| self.read(maps).map(|_| ()))?;
+        let mut answers = &mut maps[..];
+        for clicks in &clicks {
+            let own = answers.split_off_mut(..clicks.len()).expect("an answer for each click");
+            witness::hear(own, clicks, self.package.manifest().stride_px);
+            self.read(&own[0])?;
+        }
         (self.features, self.maps) = (features, maps);
         Ok(())
     }

@@ -53,7 +53,9 @@ fn a_backend_passes_against_itself() {
     write_pairs(folder.path(), 3);
     let set = PairSet::open(folder.path()).unwrap();
     let package = Package::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packages/matched")).unwrap();
-    let report = gate::check(&package, &mut backend(), &mut backend(), &set).unwrap();
+    let mut steps = 0;
+    let report = gate::check(&package, &mut backend(), &mut backend(), &set, &mut || steps += 1).unwrap();
+    assert_eq!(steps, 3);
     assert_eq!((report.pairs, report.same_cell_share, report.shift_px_median), (3, 1.0, 0.0));
     assert_eq!((report.accuracy_trusted, report.accuracy_candidate), (1.0, 1.0));
     assert!(!report.passes(), "three pairs show nothing");
@@ -67,6 +69,8 @@ fn each_limit_of_the_gate_holds() {
     assert!(!GateReport { shift_px_median: 0.6, ..report() }.passes());
     assert!(!GateReport { shift_px_median: f64::NAN, ..report() }.passes());
     assert!(!GateReport { accuracy_candidate: 0.79, ..report() }.passes());
+    // Half a point is not more than half a point, although 0.8 - 0.795 is in binary.
+    assert!(GateReport { accuracy_candidate: 0.795, ..report() }.passes());
 }
 
 #[test]

@@ -37,6 +37,17 @@ impl Opened {
     }
 }
 
+/// Refuses a plan of another version of TensorRT: it would not load, and a check of it would not hold.
+fn check_version(entry: &Entry, version: &str) -> Result<(), GpuError> {
+    if entry.tensorrt == version {
+        return Ok(());
+    }
+    let (file, built) = (&entry.encoder.file, &entry.tensorrt);
+    Err(GpuError::Engines(format!(
+        "{file} was built with TensorRT {built}, and this is {version}; run `smgeo build-engine` on this machine"
+    )))
+}
+
 /// The first engine, by name, whose plans fit this GPU, were built by this user or are signed, and are admitted.
 pub fn matching(
     package: &Package,
@@ -49,7 +60,11 @@ pub fn matching(
         "{} has no engines; run `smgeo build-engine` on this machine",
         package.folder().display()
     ));
-    for entry in engines::named(package, name)?.into_values() {
+    let entries: Vec<Entry> = engines::named(package, name)?.into_values().collect();
+    // Those for other GPUs have nothing to say where there is one for this.
+    let is_own = |entry: &Entry| entry.sm == gpu.sm();
+    let any_own = entries.iter().any(is_own);
+    for entry in entries.into_iter().filter(|entry| is_own(entry) || !any_own) {
         let opened = entry.flavour.parse::<Flavour>().map_err(GpuError::Engines).and_then(|flavour| {
             let libraries = Libraries::find(flavour, folders)?;
             let shim = std::fs::read(&libraries.shim)
@@ -57,7 +72,9 @@ pub fn matching(
             entry.check(package, gpu, &engines::hash(&shim), Key::read)?;
             // SAFETY: the files lie where a person named them or the system keeps its libraries.
             let library = unsafe { TensorRt::open(&Libraries { parser: None, ..libraries }, Box::new(log)) }?;
-            let fingerprint = entry.fingerprint(gpu, &library.version());
+            let version = library.version();
+            check_version(&entry, &version)?;
+            let fingerprint = entry.fingerprint(gpu, &version);
             let opened = Opened { library, entry, fingerprint };
             admit(&opened).map(|()| opened)
         });

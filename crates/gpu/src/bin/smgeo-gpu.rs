@@ -110,11 +110,12 @@ fn admit(admission: &Admission) -> Result<(), String> {
     let package = Package::open_trusting(package, &keys).map_err(said)?;
     let set = PairSet::open(pairs.as_ref()).map_err(|error| error.to_string())?;
     let folders: Vec<std::path::PathBuf> = folders.iter().map(Into::into).collect();
-    let (mut candidate, name) = smgeo_gpu::backend::unchecked(&package, &folders, 16, engine).map_err(said)?;
+    let room = smgeo_gpu::backend::Room::of(&smgeo_engine::EngineConfig::of(package.folder()));
+    let (mut candidate, name) = smgeo_gpu::backend::unchecked(&package, &folders, room, engine).map_err(said)?;
     let mut trusted = RtenBackend::new(&package, &RtenConfig::default()).map_err(said)?;
     let suite = conformance::check(&mut candidate, conformance::Tolerance::BF16).map_err(said)?;
     print!("{suite}");
-    let report = gate::check(&package, &mut trusted, &mut candidate, &set).map_err(said)?;
+    let report = gate::check(&package, &mut trusted, &mut candidate, &set, &mut || ()).map_err(said)?;
     let report = gate::GateReport { candidate: name, ..report };
     print!("{report}");
     if !suite.holds() {

@@ -25,6 +25,23 @@ pub struct CudaMemory {
     context: Arc<CudaContext>,
 }
 
+/// Rows of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// How many.
+    pub count: usize,
+    /// Bytes of one.
+    pub bytes: usize,
+    /// From the start of one to that of the next, bytes.
+    pub pitch: usize,
+}
+
+impl Rows {
+    fn extent(self) -> usize {
+        self.count.saturating_sub(1) * self.pitch + self.bytes
+    }
+}
+
 impl Stream {
     /// Opens the first GPU.
     pub fn open() -> Result<Self, GpuError> {
@@ -73,6 +90,49 @@ impl Stream {
         // SAFETY: the memory is long enough. The bytes are pageable, so the driver has taken them when it returns.
         unsafe { result::memcpy_htod_async(memory.address + start as u64, bytes, self.stream.cu_stream()) }
             .map_err(failed("be written to"))
+    }
+
+    /// Copies rows of bytes from memory that lies without gaps to rows that begin `pitch` bytes apart, in the stream's order.
+    ///
+    /// # Panics
+    /// When either memory is shorter.
+    pub fn copy_rows(
+        &self,
+        (from, from_start): (&CudaMemory, usize),
+        (to, to_start): (&mut CudaMemory, usize),
+        rows: Rows,
+    ) -> Result<(), GpuError> {
+        assert!(from_start + rows.count * rows.bytes <= from.bytes, "no more is copied than there is");
+        assert!(to_start + rows.extent() <= to.bytes, "no more is written than was allocated");
+        self.bind()?;
+        // SAFETY: all zeros are a copy of nothing from nowhere.
+        let mut copy: sys::CUDA_MEMCPY2D = unsafe { std::mem::zeroed() };
+        copy.srcMemoryType = sys::CUmemorytype::CU_MEMORYTYPE_DEVICE;
+        copy.srcDevice = from.address + from_start as u64;
+        copy.srcPitch = rows.bytes;
+        copy.dstMemoryType = sys::CUmemorytype::CU_MEMORYTYPE_DEVICE;
+        copy.dstDevice = to.address + to_start as u64;
+        copy.dstPitch = rows.pitch;
+        copy.WidthInBytes = rows.bytes;
+        copy.Height = rows.count;
+        // SAFETY: both memories are long enough.
+        unsafe { sys::cuMemcpy2DAsync_v2(&raw const copy, self.stream.cu_stream()) }
+            .result()
+            .map_err(failed("copy rows"))
+    }
+
+    /// Fills rows of bytes that begin `pitch` bytes apart with zeros, in the stream's order. Rows are of whole 32-bit words.
+    ///
+    /// # Panics
+    /// When the memory is shorter.
+    pub fn zero_rows(&self, (to, start): (&mut CudaMemory, usize), rows: Rows) -> Result<(), GpuError> {
+        assert!(start + rows.extent() <= to.bytes, "no more is written than was allocated");
+        self.bind()?;
+        let (address, words) = (to.address + start as u64, rows.bytes / 4);
+        // SAFETY: the memory is long enough.
+        unsafe { sys::cuMemsetD2D32Async(address, rows.pitch, 0, words, rows.count, self.stream.cu_stream()) }
+            .result()
+            .map_err(failed("fill rows"))
     }
 
     /// Reads the start of the memory, after everything launched.

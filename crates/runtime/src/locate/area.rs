@@ -104,7 +104,8 @@ fn encode(
             };
             let key = feature_key(&picture, encoder);
             keys.push(key);
-            if features.contains(&key) {
+            // Read, not only looked up: what is damaged shall show here and not in flight.
+            if features.get(&key).is_some() {
                 report.known += 1;
             } else {
                 fresh.push(picture);
@@ -181,6 +182,19 @@ mod tests {
         assert_eq!(steps, [(4, 4)]);
         let (report, _) = encoded(&config);
         assert_eq!((report.encoded, report.known), (0, 4));
+    }
+
+    #[test]
+    fn a_tile_whose_numbers_were_damaged_is_encoded_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        encoded(&config);
+        let connection = rusqlite::Connection::open(folder.path().join("features.sqlite")).unwrap();
+        connection.execute("UPDATE features SET numbers = zeroblob(length(numbers)) WHERE id = 2", []).unwrap();
+        drop(connection);
+        let (report, _) = encoded(&config);
+        assert_eq!((report.encoded, report.known), (1, 3));
+        assert_eq!(encoded(&config).0.known, 4);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use smgeo_geo::TileId;
 
@@ -30,7 +31,9 @@ impl RamTiles {
     /// Keeps at most `bytes_max` of pictures.
     pub fn new(store: Box<dyn TileSource>, bytes_max: u64) -> Self {
         let weigh = |_: &TileId, picture: &TilePicture| u32::try_from(picture.rgb.len()).unwrap_or(u32::MAX);
-        let pictures = Cache::builder().max_capacity(bytes_max).weigher(weigh).build();
+        // The least recently used goes first: by how often tiles are used, moka's default, those of new ground would be turned away.
+        let pictures =
+            Cache::builder().max_capacity(bytes_max).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
         Self { store, pictures, counts: Mutex::default() }
     }
 

@@ -257,6 +257,7 @@ mod tests {
         let mut config = Config::nano();
         config.moe.experts = 3;
         config.template.fine_channels = 8;
+        config.template.extent_hidden = 8;
         let model = exported(&config, precision, folder.path());
         let read = package(folder.path(), &config, &parameters(&model)).unwrap();
         let whole = weights_of(&model);

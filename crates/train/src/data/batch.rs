@@ -27,8 +27,11 @@ pub struct Click {
     pub query: usize,
     /// Query pixel.
     pub at: [f32; 2],
-    /// Window pixel of the answer, `None` if the window does not contain it.
+    /// Window pixel of the answer, an object's middle where one is meant; `None` if the window does not contain it.
     pub target: Option<[f32; 2]>,
+    /// Window pixel of what the clicked pixel shows: beside the target where an object was not clicked in its middle. As the
+    /// target where nobody knows it.
+    pub shown: Option<[f32; 2]>,
     /// The object's box in the window: left, top, right, bottom; `None` where nobody knows one.
     pub box_xyxy: Option<[f32; 4]>,
     /// The object meant: index of the ground and of the box on it.

@@ -1,4 +1,5 @@
-//! What a sensor and the weather do to colours: gain, gamma, contrast, saturation, haze, blur, noise and JPEG.
+//! What a sensor, the weather and the way to the receiver do to colours: gain, gamma, contrast, saturation, haze, blur, noise, JPEG
+//! and H.264.
 //!
 //! The two views of a pair get looks drawn independently, so nothing can be matched by colour alone.
 
@@ -6,6 +7,7 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Normal, StandardNormal};
 
 use super::Raster;
+use super::video::Video;
 
 /// One drawn look. Neutral values change nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,8 @@ pub struct Look {
     pub noise: f32,
     /// JPEG quality, if it is compressed at all.
     pub jpeg_quality: Option<u8>,
+    /// How it goes through video, if it does. A picture that does is no JPEG.
+    pub video: Option<Video>,
 }
 
 impl Look {
@@ -40,6 +44,7 @@ impl Look {
             blur_px: 0.0,
             noise: 0.0,
             jpeg_quality: None,
+            video: None,
         }
     }
 
@@ -54,7 +59,11 @@ impl Look {
             haze: if rng.random_bool(0.2) { rng.random_range(0.0..0.3) * strength } else { 0.0 },
             blur_px: if rng.random_bool(0.5) { rng.random_range(0.0..1.3) * strength } else { 0.0 },
             noise: if rng.random_bool(0.5) { rng.random_range(0.0..7.0) * strength } else { 0.0 },
-            jpeg_quality: rng.random_bool(0.4).then(|| rng.random_range(35..95)),
+            jpeg_quality: rng.random_bool(0.2).then(|| rng.random_range(35..95)),
+            video: rng.random_bool(0.3).then(|| Video {
+                quantiser: rng.random_range(20..36),
+                motion_px: [0; 2].map(|_: i64| rng.random_range(-6..=6)),
+            }),
         }
     }
 
@@ -70,6 +79,7 @@ impl Look {
             blur_px: if rng.random_bool(0.3) { rng.random_range(0.0..0.9) * strength } else { 0.0 },
             noise: 0.0,
             jpeg_quality: None,
+            video: None,
         }
     }
 
@@ -88,10 +98,12 @@ impl Look {
                 *level = (saturated + grain + 0.5).clamp(0.0, 255.0) as u8;
             }
         }
-        match self.jpeg_quality.map(|quality| changed.through_jpeg(quality)) {
-            Some(Ok(compressed)) => compressed,
-            _ => changed,
-        }
+        let compressed = match (self.video, self.jpeg_quality) {
+            (Some(video), _) => video.apply(&changed).ok(),
+            (None, Some(quality)) => changed.through_jpeg(quality).ok(),
+            (None, None) => None,
+        };
+        compressed.unwrap_or(changed)
     }
 
     fn table(&self, gain: f32) -> [f32; 256] {

@@ -29,6 +29,7 @@ pub mod shot;
 pub mod skyline;
 pub mod town;
 pub mod town_folder;
+pub mod video;
 
 pub use error::DataError;
 pub use raster::Raster;

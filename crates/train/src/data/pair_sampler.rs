@@ -120,15 +120,10 @@ fn ground_of(set: usize, pair: &Pair) -> String {
 /// Adds a query with its click; without a pair the window does not contain what it shows.
 fn add(batch: &mut Batch, (image, at): (EncoderImage, [f32; 2]), pair: Option<&Pair>) {
     let bounds = pair.map(|pair| pair.box_xyxy.map(|edge| edge as f32));
+    let target = bounds.map(|[x0, y0, x1, y1]| [(x0 + x1) / 2.0, (y0 + y1) / 2.0]);
     let query = batch.queries.len();
     batch.queries.push(image);
-    batch.clicks.push(Click {
-        query,
-        at,
-        target: bounds.map(|[x0, y0, x1, y1]| [(x0 + x1) / 2.0, (y0 + y1) / 2.0]),
-        box_xyxy: bounds,
-        object: None,
-    });
+    batch.clicks.push(Click { query, at, target, shown: target, box_xyxy: bounds, object: None });
 }
 
 #[cfg(test)]

@@ -236,6 +236,7 @@ pub fn recipe(source: Source, unposed: bool) -> Recipe {
         absent: 0.0,
         raw: 0.0,
         mistaken: 0.0,
+        mirrored: 1.0,
         unposed: f64::from(u8::from(unposed)),
         on_object: 1.0,
         even_classes: 0.0,

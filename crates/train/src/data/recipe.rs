@@ -31,6 +31,9 @@ pub struct Recipe {
     pub unposed: f64,
     /// Share of views of flat imagery on which roofs and trees are given heights, so that they lean.
     pub relief: f64,
+    /// Share of views of flat imagery that show it mirrored beyond its border, where the others are black: where a place is one tile,
+    /// black tells where the tile ends, which no flight does.
+    pub mirrored: f64,
     /// Share of crops centred on an object where there is one; the others are centred anywhere.
     pub on_object: f64,
     /// Share of these objects whose class is drawn first, evenly among those in view: most objects of a town are houses.
@@ -60,6 +63,7 @@ impl Default for Recipe {
             mistaken: 0.0,
             unposed: 0.0,
             relief: 0.8,
+            mirrored: 0.8,
             on_object: 0.5,
             even_classes: 0.5,
             look: 1.0,

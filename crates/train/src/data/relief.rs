@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 
 use super::Raster;
 use super::camera::DroneCamera;
-use super::ground::{DroneFrame, Ground, GroundBox, Surface};
+use super::ground::{Beyond, DroneFrame, Ground, GroundBox, Surface};
 
 /// Edge of the square around the aim that has heights, ground pixels; the crop shows less.
 const EDGE_PX: usize = 512;
@@ -62,13 +62,14 @@ impl Relief {
         ground: &Ground,
         layer: usize,
         camera: DroneCamera,
-        fill: [u8; 3],
+        beyond: Beyond,
     ) -> DroneFrame {
         let (width, height) = (camera.width, camera.height);
         let pixels = (0..width * height).map(|at| [(at % width) as f64 + 0.5, (at / width) as f64 + 0.5]);
         let met: Vec<Option<Met>> = pixels.map(|pixel| self.meet(&camera, camera.ray(pixel))).collect();
         let of = |x: f64, y: f64| met[y as usize * width + x as usize].as_ref();
-        let mut picture = ground.layers[layer].warp(width, height, fill, |x, y| Some(of(x, y)?.ground_px));
+        let layer = &ground.layers[layer];
+        let mut picture = layer.warp(width, height, [0; 3], |x, y| Some(beyond.of(layer, of(x, y)?.ground_px)));
         let wall_share = rng.random_range(0.5f32..1.1);
         for (pixel, _) in
             picture.rgb_mut().chunks_exact_mut(3).zip(&met).filter(|(_, met)| met.as_ref().is_some_and(|met| met.wall))
@@ -205,8 +206,8 @@ mod tests {
     fn a_roof_leans_away_from_the_camera_and_hides_the_ground_behind_it() {
         let (relief, ground) = raised(10.0);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let frame = relief.frame(&mut rng, &ground, 0, camera(), [0; 3]);
-        let flat = DroneFrame::over_plane(&ground, 0, camera(), [0; 3]);
+        let frame = relief.frame(&mut rng, &ground, 0, camera(), Beyond::Black);
+        let flat = DroneFrame::over_plane(&ground, 0, camera(), Beyond::Black);
         let (pixel, flat_pixel) = (frame.objects[0].1, flat.objects[0].1);
         assert!(pixel[1] < flat_pixel[1] - 5.0, "{pixel:?} is above {flat_pixel:?}");
         // 10 px of height at 45 degrees hide 10 px of ground north of the roof.
@@ -220,8 +221,8 @@ mod tests {
         let ground = ground();
         let relief = Relief { corner: [-128.0; 2], up_px: vec![0.0; EDGE_PX * EDGE_PX], highest_px: 0.0 };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let frame = relief.frame(&mut rng, &ground, 0, camera(), [0; 3]);
-        assert_eq!(frame.picture, DroneFrame::over_plane(&ground, 0, camera(), [0; 3]).picture);
+        let frame = relief.frame(&mut rng, &ground, 0, camera(), Beyond::Black);
+        assert_eq!(frame.picture, DroneFrame::over_plane(&ground, 0, camera(), Beyond::Black).picture);
     }
 
     #[test]

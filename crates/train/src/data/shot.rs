@@ -9,7 +9,7 @@ use super::Raster;
 use super::batch::Click;
 use super::camera::{DroneCamera, PoseErrors};
 use super::crop::QueryCrop;
-use super::ground::{DroneFrame, Ground};
+use super::ground::{Beyond, DroneFrame, Ground};
 use super::look::{Look, limited_gaussian};
 use super::planar::{map, map_affine, map_box};
 use super::recipe::Recipe;
@@ -137,6 +137,7 @@ impl<'a> Shot<'a> {
             query: 0,
             at: at.map(|x| x as f32),
             target: found.map(|(_, target)| target.map(|x| x as f32)),
+            shown: found.and_then(|(_, target)| self.shown_beside(index, target, at, regions)),
             box_xyxy,
             object: Some([self.ground_index, index]),
         }
@@ -144,7 +145,24 @@ impl<'a> Shot<'a> {
 
     fn click_point(&self, ground_px: [f64; 2], at: [f64; 2], regions: &[Region]) -> Click {
         let target = self.answer(ground_px, regions).map(|(_, target)| target.map(|x| x as f32));
-        Click { query: 0, at: at.map(|x| x as f32), target, box_xyxy: None, object: None }
+        Click { query: 0, at: at.map(|x| x as f32), target, shown: target, box_xyxy: None, object: None }
+    }
+
+    /// Where the window shows what a crop pixel beside the middle of an object at `target` shows. Where the surface is known for
+    /// blocks alone, the way from the middle is taken from the crop, which is laid out like the window.
+    fn shown_beside(&self, index: usize, target: [f64; 2], at: [f64; 2], regions: &[Region]) -> Option<[f32; 2]> {
+        let shown = match self.frame.is_exact() {
+            true => {
+                let ground_px = self.frame.ground_at(self.crop.frame_at(at)?)?;
+                self.answer(ground_px, regions)?.1
+            }
+            false => {
+                let (_, middle) = self.frame.objects.iter().find(|(object, _)| *object == index)?;
+                let middle = self.crop.crop_at(*middle)?;
+                [0, 1].map(|axis| target[axis] + at[axis] - middle[axis])
+            }
+        };
+        Some(shown.map(|x| x as f32))
     }
 
     /// Where the window shows a ground point: its region and the window pixel.
@@ -256,14 +274,15 @@ fn frame_of_layer(
         _ => region.layer,
     };
     let camera = DroneCamera::draw(rng, aim);
+    let beyond = if rng.random_bool(recipe.mirrored) { Beyond::Mirrored } else { Beyond::Black };
     if !rng.random_bool(recipe.relief) {
-        let frame = DroneFrame::over_plane(ground, layer, camera, [0; 3]);
+        let frame = DroneFrame::over_plane(ground, layer, camera, beyond);
         let pixel = map(&frame.camera.frame_from_map(), aim)?;
         return Some((frame, subject, pixel));
     }
     let relief = Relief::draw(rng, ground, layer, aim);
     let pixel = relief.project(&camera, aim)?;
-    let frame = relief.frame(rng, ground, layer, camera, [0; 3]);
+    let frame = relief.frame(rng, ground, layer, camera, beyond);
     let shown = frame.ground_at(pixel)?;
     let subject = match subject {
         // What is hidden cannot be clicked.

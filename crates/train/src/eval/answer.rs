@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use image::RgbImage;
-use smgeo_engine::decode::box_at;
+use smgeo_engine::decode::{box_at, decode};
 use smgeo_engine::pose_search::{self, PoseGrid, Question};
 use smgeo_engine::witness::{self, Witnesses};
 use smgeo_engine::{EncoderImage, Maps, Mosaic, View};
@@ -25,6 +25,8 @@ pub struct Answer {
     pub pair: usize,
     /// The predicted box in reference pixels.
     pub box_xyxy: [f64; 4],
+    /// The position that the daemon would publish, reference pixels: the posterior's mean about its peak.
+    pub position_px: [f64; 2],
     /// The box predicted at the true cell relative to it, for the released score: dx, dy, w, h in cells.
     pub relative: [[f64; 4]; 2],
     /// Heat logits of all cells, relative to "not in this window".
@@ -184,6 +186,7 @@ fn answer(index: usize, pair: &Pair, maps: &Maps, stride_px: usize) -> anyhow::R
     Ok(Answer {
         pair: index,
         box_xyxy: box_at(maps, best, stride_px)?.map(f64::from),
+        position_px: decode(maps, stride_px, 1.0)?.mean_px,
         relative: [guess, [x - column as f64, y - row as f64, x1 - x0, y1 - y0]],
         logits: maps.heat.clone(),
         true_cell: row * maps.width + column,

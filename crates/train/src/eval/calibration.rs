@@ -82,6 +82,7 @@ mod tests {
             Answer {
                 pair: 0,
                 box_xyxy: [0.0; 4],
+                position_px: [0.0; 2],
                 relative: [[0.0; 4]; 2],
                 logits,
                 true_cell: true_cell.unwrap_or(0),

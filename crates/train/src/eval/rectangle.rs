@@ -56,7 +56,7 @@ mod tests {
             heat: Tensor::from_data(TensorData::new(heat, [1, 2, 3]), &device),
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 2, 3, 4]), &device),
             attention: Tensor::zeros([1, 2, 3], &device),
-            peak: None,
+            fine: None,
         };
         // Cell (1, 1): centre (1.25, 1.5) cells of 16 px, 32 x 16 px.
         assert_eq!(decode_boxes(&maps, 16), vec![[4.0, 16.0, 36.0, 32.0]]);

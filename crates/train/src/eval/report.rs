@@ -28,6 +28,8 @@ pub struct Report {
     pub by_size: BTreeMap<String, Scores>,
     /// What answers that do not use the click reach.
     pub controls: BTreeMap<&'static str, Scores>,
+    /// How far off the positions are that the daemon would publish, which are not the boxes' centres.
+    pub position: Position,
     /// Percent of answers whose peak lies in the true 256 px tile.
     pub right_tile: f64,
     /// acc@0.5 as the released SMGeo code computes it: offsets and sizes at the peaks, compared *without their place*. It says
@@ -37,6 +39,17 @@ pub struct Report {
     pub raw: Calibration,
     /// Calibration at the fitted temperature. In-sample: the temperature was fitted to these very pairs, so on others it is worse.
     pub fitted: Calibration,
+}
+
+/// Distances of positions from the true boxes' centres.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Position {
+    /// Median, metres.
+    pub error_m_median: f64,
+    /// 90 % are below this, metres.
+    pub error_m_90: f64,
+    /// Percent within 5 m.
+    pub within_5_m: f64,
 }
 
 /// Measures a predictor on a set, which has to hold pairs. `controls` may be left out, since correlation takes its time.
@@ -70,11 +83,18 @@ pub fn evaluate(
         by_class,
         by_size,
         controls: compared,
+        position: position(set, &own),
         right_tile: share(own.iter().filter(|answer| is_right_tile(answer, stride_px)).count()),
         released_relative_acc50: share(own.iter().filter(|answer| relative_overlap(answer) > 0.5).count()),
         raw: calibration::at(&own, 1.0),
         fitted: calibration::at(&own, calibration::fitted_temperature(&own)),
     })
+}
+
+fn position(set: &PairSet, answers: &[Answer]) -> Position {
+    let point = |answer: &Answer| [0, 1, 0, 1].map(|axis| answer.position_px[axis]);
+    let Scores { error_m_median, error_m_90, within_5_m, .. } = scores(&outcomes(set, answers.iter().map(point)));
+    Position { error_m_median, error_m_90, within_5_m: within_5_m.percent }
 }
 
 fn outcomes(set: &PairSet, guesses: impl Iterator<Item = [f64; 4]>) -> Vec<Outcome> {
@@ -137,6 +157,11 @@ impl std::fmt::Display for Report {
             f,
             "centre error: median {:.1} px ({:.1} m), 90 % below {:.1} px ({:.1} m); right tile {:.1} %",
             scores.error_px_median, scores.error_m_median, scores.error_px_90, scores.error_m_90, self.right_tile
+        )?;
+        let Position { error_m_median, error_m_90, within_5_m } = self.position;
+        writeln!(
+            f,
+            "published position: median {error_m_median:.1} m off, 90 % below {error_m_90:.1} m, {within_5_m:.1} % within 5 m"
         )?;
         writeln!(f, "released relative acc@0.5 (no localisation): {:.1} %", self.released_relative_acc50)?;
         for (calibration, remark) in [(&self.raw, ""), (&self.fitted, " (in-sample: fitted to these pairs)")] {

@@ -79,7 +79,7 @@ mod tests {
     use burn::tensor::Device;
 
     fn click(target: Option<[f32; 2]>, box_xyxy: Option<[f32; 4]>) -> Click {
-        Click { query: 0, at: [128.0; 2], target, box_xyxy, object: None }
+        Click { query: 0, at: [128.0; 2], target, shown: target, box_xyxy, object: None }
     }
 
     /// Maps of 4 x 4 cells whose peak is cell (1, 1), with a box of one cell around (1.5, 1.5) everywhere.
@@ -91,7 +91,7 @@ mod tests {
             heat: Tensor::from_data(TensorData::new(heat, [1, 4, 4]), &device),
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 4, 4, 4]), &device),
             attention: Tensor::zeros([1, 4, 4], &device),
-            peak: None,
+            fine: None,
         }
     }
 

@@ -3,14 +3,15 @@
 //! *Place*: softmax cross-entropy over all cells of the window and the "not in this window" cell. The truth is a point, not a
 //! cell, so it is shared bilinearly among the four cells whose centres surround it: the posterior then interpolates. *Box*: at
 //! these cells, the distance of centres and of logarithms of sizes, and the generalised intersection over union (Rezatofighi
-//! et al. 2019). *Peak*: at these cells, the distance of the fine correlation's peak from the clicked point. *Entropy*: the gates' mean entropy is rewarded, with gradient, so that experts stay in use.
+//! et al. 2019). *Fine*: at the cells around the clicked point, softmax cross-entropy of the fine correlation over the places in
+//! reach, and the distance of its peak. *Entropy*: the gates' mean entropy is rewarded, with gradient, so that experts stay in use.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::data::batch::Click;
-use crate::model::LocatorMaps;
+use crate::model::{FINE_REACH as REACH, LocatorMaps};
 
 /// Weights of the parts of the loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,13 +25,15 @@ pub struct LossWeights {
     pub overlap: f64,
     /// Of the distance of the fine correlation's peak from the clicked point (cells), where there is such a correlation.
     pub peak: f64,
+    /// Of the fine correlation's cross-entropy (docs/training.md says what it brought).
+    pub fine: f64,
     /// Of the gates' entropy, which is rewarded.
     pub entropy: f64,
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { place: 1.0, edges: 0.5, overlap: 0.5, peak: 0.5, entropy: 0.015 }
+        Self { place: 1.0, edges: 0.5, overlap: 0.5, peak: 0.5, fine: 0.0, entropy: 0.015 }
     }
 }
 
@@ -43,6 +46,9 @@ pub struct Loss {
     /// Mean box loss before weighting, `[1]`; zero without boxes.
     pub bounds: Tensor<1>,
 }
+
+/// Added to the logit of a place beyond the window.
+const BEYOND: f32 = -1e4;
 
 /// Computes the loss of maps for `clicks` (in the same order) in a window of `stride_px` px a cell. `entropy` is the gates'.
 pub fn template_loss(
@@ -59,8 +65,12 @@ pub fn template_loss(
     let place = place_loss(maps.heat.clone().reshape([count, height * width]), &cells, &device);
     let bounds = box_loss(maps, clicks, &cells, stride_px, weights, &device);
     let mut total = place.clone() * weights.place + bounds.clone();
-    if let Some(peak) = &maps.peak {
-        total = total + peak_loss(peak, &cells, clicks, stride_px) * weights.peak;
+    if let Some(fine) = &maps.fine {
+        let near = near(clicks, stride_px, [height, width]);
+        total = total + peak_loss(&fine.peak, &near) * weights.peak;
+        if weights.fine > 0.0 {
+            total = total + fine_loss(&fine.correlation, &near) * weights.fine;
+        }
     }
     if let Some(entropy) = entropy {
         total = total - entropy * weights.entropy;
@@ -105,30 +115,77 @@ fn place_loss(heat: Tensor<2>, cells: &[CellShares], device: &Device) -> Tensor<
     (log_softmax(logits, 1).gather(1, places) * shares).sum() * (-1.0 / count as f64)
 }
 
-/// Mean distance of the peak at the cells around each clicked point from it, with or without a box.
-fn peak_loss(peak: &Tensor<4>, cells: &[CellShares], clicks: &[Click], stride_px: usize) -> Tensor<1> {
+/// A cell about a clicked point, as the fine correlation sees it.
+struct Near {
+    /// Which click, and the cell's column and row.
+    click: usize,
+    cell: [usize; 2],
+    share: f32,
+    /// From the cell's middle to the clicked point, cells.
+    away: [f32; 2],
+}
+
+/// The four cells around each clicked point that the window shows, with or without a box.
+fn near(clicks: &[Click], stride_px: usize, [height, width]: [usize; 2]) -> Vec<Near> {
+    let shown = clicks.iter().enumerate().filter_map(|(click, said)| Some((click, said.shown?)));
+    let around = |(click, [x, y]): (usize, [f32; 2])| {
+        let cells = CellShares::of(Some([x, y]), stride_px, height, width);
+        let each = move |(cell, share): (usize, f32)| {
+            let cell = [cell % width, cell / width];
+            let away = |place: f32, cell: usize| place / stride_px as f32 - cell as f32 - 0.5;
+            Near { click, cell, share, away: [away(x, cell[0]), away(y, cell[1])] }
+        };
+        cells.cell.into_iter().zip(cells.share).map(each)
+    };
+    shown.flat_map(around).collect()
+}
+
+/// Mean distance of the peak at the cells around each clicked point from it.
+fn peak_loss(peak: &Tensor<4>, near: &[Near]) -> Tensor<1> {
     let [count, height, width, _] = peak.dims();
-    let device = peak.device();
-    let (mut rows, mut shares, mut truths) = (Vec::new(), Vec::new(), Vec::new());
-    let answered =
-        clicks.iter().zip(cells).enumerate().filter_map(|(at, (click, cells))| Some((at, click.target?, cells)));
-    for (index, [x, y], around) in answered {
-        for (&cell, &share) in around.cell.iter().zip(&around.share) {
-            let middle = |place: usize| place as f32 + 0.5;
-            rows.push((index * height * width + cell) as i64);
-            shares.push(share);
-            truths.extend([x / stride_px as f32 - middle(cell % width), y / stride_px as f32 - middle(cell / width)]);
-        }
-    }
-    let length = rows.len();
+    let (device, length) = (peak.device(), near.len());
     if length == 0 {
         return Tensor::zeros([1], &device);
     }
-    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [length]), &device);
+    let rows = near.iter().map(|Near { click, cell, .. }| ((click * height + cell[1]) * width + cell[0]) as i64);
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows.collect(), [length]), &device);
+    let shares = near.iter().map(|near| near.share).collect();
     let shares = Tensor::<2>::from_data(TensorData::new(shares, [length, 1]), &device);
+    let truths = near.iter().flat_map(|near| near.away).collect();
     let truths = Tensor::<2>::from_data(TensorData::new(truths, [length, 2]), &device);
     let found = peak.clone().reshape([count * height * width, 2]).select(0, rows);
     ((found - truths).abs() * shares).sum() * (4.0 / length as f64)
+}
+
+/// Mean cross-entropy of the fine correlation, nats: for each cell around a clicked point, over the places in reach of the
+/// cell, where the point is shared bilinearly among the places around it.
+fn fine_loss(correlation: &Tensor<3>, near: &[Near]) -> Tensor<1> {
+    let [count, height, width] = correlation.dims();
+    let (device, length) = (correlation.device(), near.len());
+    if length == 0 {
+        return Tensor::zeros([1], &device);
+    }
+    let (mut places, mut beyond, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for Near { click, cell, share, away } in near {
+        for (row, column) in (0..REACH).flat_map(|row| (0..REACH).map(move |column| (row, column))) {
+            let [x, y] = [(cell[0], column), (cell[1], row)]
+                .map(|(cell, place)| (2 * cell + place) as i64 + 1 - REACH as i64 / 2);
+            let inside = (0..width as i64).contains(&x) && (0..height as i64).contains(&y);
+            let place = (*click as i64 * height as i64 + y) * width as i64 + x;
+            places.push(if inside { place } else { 0 });
+            beyond.push(if inside { 0.0 } else { BEYOND });
+            let weight = |away: f32, place: usize| {
+                (1.0 - (2.0 * away - (place as f32 + 0.5 - REACH as f32 / 2.0)).abs()).max(0.0)
+            };
+            shares.push(if inside { share * weight(away[0], column) * weight(away[1], row) } else { 0.0 });
+        }
+    }
+    let shape = [length, REACH * REACH];
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [length * REACH * REACH]), &device);
+    let beyond = Tensor::<2>::from_data(TensorData::new(beyond, shape), &device);
+    let shares = Tensor::<2>::from_data(TensorData::new(shares, shape), &device);
+    let logits = correlation.clone().reshape([count * height * width]).select(0, places).reshape(shape) + beyond;
+    (log_softmax(logits, 1) * shares).sum() * (-4.0 / length as f64)
 }
 
 fn box_loss(
@@ -212,6 +269,30 @@ mod tests {
         assert!((apart + 0.5).abs() < 1e-4);
     }
 
+    /// A click on what the window shows there.
+    fn shown(at: Option<[f32; 2]>) -> Click {
+        Click { query: 0, at: [128.0; 2], target: at, shown: at, box_xyxy: None, object: None }
+    }
+
+    #[test]
+    fn the_fine_correlation_is_right_where_it_is_high_about_the_clicked_point_alone() {
+        let device = Device::default();
+        let loss = |column: usize, row: usize, at: Option<[f32; 2]>| -> f32 {
+            let mut values = vec![0.0f32; 64];
+            values[row * 8 + column] = 12.0;
+            let correlation = Tensor::from_data(TensorData::new(values, [1, 8, 8]), &device);
+            fine_loss(&correlation, &near(&[shown(at)], 16, [4, 4])).into_scalar()
+        };
+        // Place (3, 2) of 8 px has its middle at (28, 20).
+        assert!(loss(3, 2, Some([28.0, 20.0])) < 1e-3);
+        assert!(loss(4, 2, Some([28.0, 20.0])) > 10.0);
+        // Half way between two places half of the truth is lost, 12 nats below.
+        assert!((loss(3, 2, Some([32.0, 20.0])) - 6.0).abs() < 0.01);
+        // In the corner of the window, where places beyond it are no answers.
+        assert!(loss(0, 0, Some([4.0, 4.0])) < 1e-3);
+        assert_eq!(loss(3, 2, None), 0.0);
+    }
+
     #[test]
     fn a_peak_is_as_far_off_as_it_points_beside_the_clicked_point() {
         let device = Device::default();
@@ -222,8 +303,7 @@ mod tests {
             let points = |cell: usize| [28.0 / 16.0 - place(cell)[0] + beside, 24.0 / 16.0 - place(cell)[1]];
             let peak: Vec<f32> = (0..16).flat_map(points).collect();
             let peak = Tensor::<4>::from_data(TensorData::new(peak, [1, 4, 4, 2]), &device);
-            let click = Click { query: 0, at: [128.0; 2], target, box_xyxy: None, object: None };
-            peak_loss(&peak, &[CellShares::of(target, 16, 4, 4)], &[click], 16).into_scalar()
+            peak_loss(&peak, &near(&[shown(target)], 16, [4, 4])).into_scalar()
         };
         assert!(loss(0.0, Some(target)).abs() < 1e-6);
         assert!((loss(0.1, Some(target)) - 0.1).abs() < 1e-6);
@@ -258,10 +338,16 @@ mod tests {
             heat: Tensor::from_data(TensorData::new(heat, [1, 4, 4]), &device),
             bounds: Tensor::from_data(TensorData::new(bounds, [1, 4, 4, 4]), &device),
             attention: Tensor::zeros([1, 4, 4], &device),
-            peak: None,
+            fine: None,
         };
-        let click =
-            |target| Click { query: 0, at: [128.0; 2], target, box_xyxy: Some([8.0, 16.0, 40.0, 32.0]), object: None };
+        let click = |target| Click {
+            query: 0,
+            at: [128.0; 2],
+            target,
+            shown: target,
+            box_xyxy: Some([8.0, 16.0, 40.0, 32.0]),
+            object: None,
+        };
         let loss = |target| {
             let loss = template_loss(&maps, &[click(target)], 16, None, &LossWeights::default());
             (loss.place.into_scalar::<f32>(), loss.bounds.into_scalar::<f32>())

@@ -127,6 +127,9 @@ pub struct TemplateConfig {
     /// Channels of the stride-8 vectors that a second template of 3 x 3 is correlated in; 0 for none.
     #[serde(default)]
     pub fine_channels: usize,
+    /// Hidden width of what reads the box's size and place from the query alone; 0 for none.
+    #[serde(default)]
+    pub extent_hidden: usize,
 }
 
 /// Wider layers than any known network's are a slip of the pen.
@@ -241,6 +244,7 @@ impl Config {
                 head_channels: 32,
                 head_hidden: 32,
                 fine_channels: 0,
+                extent_hidden: 0,
             },
         }
     }
@@ -337,6 +341,7 @@ impl Config {
         ];
         widths.into_iter().try_for_each(|(key, width)| within(key, width as f64, 1.0, WIDTH_MAX))?;
         within("template.fine_channels", template.fine_channels as f64, 0.0, WIDTH_MAX)?;
+        within("template.extent_hidden", template.extent_hidden as f64, 0.0, WIDTH_MAX)?;
         within("template.spacing_cells", template.spacing_cells, 0.1, 16.0)?;
         within("mlp_ratio", self.mlp_ratio, 0.01, 64.0)?;
         within("moe.hidden_ratio", moe.hidden_ratio, 0.01, 64.0)?;

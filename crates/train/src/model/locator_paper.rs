@@ -102,7 +102,7 @@ impl LocatorPaper {
             heat: heat.reshape([k, height, width]),
             bounds: bounds.permute([0, 2, 3, 1]),
             attention,
-            peak: None,
+            fine: None,
         }
     }
 }

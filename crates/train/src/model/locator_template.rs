@@ -13,13 +13,16 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::linear;
-use super::{Config, Convolution, LocatorMaps, Norm};
+use super::{Config, Convolution, FineMaps, LocatorMaps, Norm};
 
 mod emit;
 mod emit_fine;
+mod extent;
 mod fine;
 
+pub use extent::Extent;
 pub use fine::Fine;
+pub(crate) use fine::REACH as FINE_REACH;
 
 /// The template locator.
 #[derive(Module, Debug)]
@@ -52,6 +55,8 @@ pub struct LocatorTemplate {
     pub absent2: Linear,
     /// The second correlation, at half the stride.
     pub fine: Option<Fine>,
+    /// What the query alone says of the box.
+    pub extent: Option<Extent>,
     /// Template cells along an edge.
     pub cells: usize,
     /// Distance of template cells, in feature cells.
@@ -89,6 +94,7 @@ struct Map {
 /// What depends on the query alone.
 struct Asked {
     fine: Option<Tensor<3>>,
+    extent: Option<Tensor<2>>,
     template: Tensor<3>,
     gate: Tensor<3>,
     clicked: Tensor<2>,
@@ -119,6 +125,7 @@ impl LocatorTemplate {
             absent1: linear::linear(channels, hidden, true, device),
             absent2: linear::near_constant(hidden, 1, 0.02, 0.0, device),
             fine: (knobs.fine_channels > 0).then(|| Fine::new(config, device)),
+            extent: (knobs.extent_hidden > 0).then(|| Extent::new(config, device)),
             cells: knobs.cells,
             spacing: knobs.spacing_cells,
             stride_px: config.stride_px(),
@@ -164,6 +171,7 @@ impl LocatorTemplate {
     }
 
     fn asked(&self, query: Tensor<4>, click: Tensor<2>) -> Asked {
+        let extent = self.extent.as_ref().map(|own| own.forward(query.clone(), click.clone()));
         let (query, fine) = self.split(query);
         let fine = self.fine.as_ref().zip(fine).map(|(own, cells)| own.template(cells, click.clone()));
         let [k, edge, _, channels] = query.dims();
@@ -181,6 +189,7 @@ impl LocatorTemplate {
         let gate = linear::forward(&self.gate, pooled.clone()).reshape([k, self.heads, self.gate_channels]);
         Asked {
             fine,
+            extent,
             template,
             gate: unit(gate, 2),
             clicked: linear::forward(&self.clicked, pooled.clone()),
@@ -236,22 +245,26 @@ impl LocatorTemplate {
         let hidden = self.conv.forward_narrow(input.reshape([k, inputs, height, width]));
         let mut hidden = hidden + asked.clicked.unsqueeze_dims::<4>(&[1, 1]);
         let mut middle = Tensor::zeros([1, 1, 1, 2], &hidden.device()) + 0.5;
-        let mut peak = None;
+        let mut maps = None;
         if let (Some(fine), Some(template), Some(map)) = (&self.fine, asked.fine, map.fine) {
             let seen = fine.see(template, map, [height, width]);
             hidden = hidden + seen.hidden;
             middle = middle + seen.offset.clone();
-            peak = Some(seen.offset);
+            maps = Some(FineMaps { correlation: seen.correlation, peak: seen.offset });
         }
         let out = linear::forward(&self.out, relu(self.norm.forward(hidden)));
         let heat = out.clone().narrow(3, 0, 1).reshape([k, height, width]);
-        let centre = out.clone().narrow(3, 1, 2) + middle;
-        let edges = out.narrow(3, 3, 2).clamp(-EDGE_LOG_MAX, EDGE_LOG_MAX).exp() * EDGE_CELLS;
+        let mut bounds = out.clone().narrow(3, 1, 4);
+        if let Some(extent) = asked.extent {
+            bounds = bounds + extent.unsqueeze_dims::<4>(&[1, 1]);
+        }
+        let centre = bounds.clone().narrow(3, 0, 2) + middle;
+        let edges = bounds.narrow(3, 2, 2).clamp(-EDGE_LOG_MAX, EDGE_LOG_MAX).exp() * EDGE_CELLS;
         LocatorMaps {
             heat: heat + correlation.reshape([k, height, width]) - asked.absent.unsqueeze_dim::<3>(2),
             bounds: Tensor::cat(vec![centre, edges], 3),
             attention: attention.mean_dim(1).reshape([k, height, width]),
-            peak,
+            fine: maps,
         }
     }
 }
@@ -260,6 +273,7 @@ impl Asked {
     fn clone_all(&self) -> Self {
         Self {
             fine: self.fine.clone(),
+            extent: self.extent.clone(),
             template: self.template.clone(),
             gate: self.gate.clone(),
             clicked: self.clicked.clone(),
@@ -270,6 +284,7 @@ impl Asked {
     fn select(&self, rows: &Tensor<1, Int>) -> Self {
         Self {
             fine: self.fine.clone().map(|fine| fine.select(0, rows.clone())),
+            extent: self.extent.clone().map(|extent| extent.select(0, rows.clone())),
             template: self.template.clone().select(0, rows.clone()),
             gate: self.gate.clone().select(0, rows.clone()),
             clicked: self.clicked.clone().select(0, rows.clone()),
@@ -329,12 +344,16 @@ fn joined(mut parts: Vec<LocatorMaps>, places: Vec<i64>, device: &Device) -> Loc
     if parts.len() == 1 {
         return parts.remove(0);
     }
-    let (mut heat, mut bounds, mut attention, mut peak) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut heat, mut bounds, mut attention) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut correlation, mut peak) = (Vec::new(), Vec::new());
     for part in parts {
         heat.push(part.heat);
         bounds.push(part.bounds);
         attention.push(part.attention);
-        peak.extend(part.peak);
+        if let Some(fine) = part.fine {
+            correlation.push(fine.correlation);
+            peak.push(fine.peak);
+        }
     }
     let count = places.len();
     let rows = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), device);
@@ -342,6 +361,9 @@ fn joined(mut parts: Vec<LocatorMaps>, places: Vec<i64>, device: &Device) -> Loc
         heat: Tensor::cat(heat, 0).select(0, rows.clone()),
         bounds: Tensor::cat(bounds, 0).select(0, rows.clone()),
         attention: Tensor::cat(attention, 0).select(0, rows.clone()),
-        peak: (!peak.is_empty()).then(|| Tensor::cat(peak, 0).select(0, rows)),
+        fine: (!peak.is_empty()).then(|| FineMaps {
+            correlation: Tensor::cat(correlation, 0).select(0, rows.clone()),
+            peak: Tensor::cat(peak, 0).select(0, rows),
+        }),
     }
 }

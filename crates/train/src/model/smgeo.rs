@@ -34,8 +34,17 @@ pub struct LocatorMaps {
     pub bounds: Tensor<4>,
     /// `[K, H, W]`, 0 to 1: how much the gate lets through.
     pub attention: Tensor<3>,
-    /// `[K, H, W, 2]`: x, y in cells from the cell's middle to the clicked point, by the fine correlation alone.
-    pub peak: Option<Tensor<4>>,
+    /// What the fine correlation says of the clicked point, where there is one.
+    pub fine: Option<FineMaps>,
+}
+
+/// The fine correlation of K queries, at half the stride.
+#[derive(Clone, Debug)]
+pub struct FineMaps {
+    /// `[K, 2 * H, 2 * W]`: the correlation, scaled. Among neighbouring places these are logits.
+    pub correlation: Tensor<3>,
+    /// `[K, H, W, 2]`: x, y in cells from a cell's middle to the correlation's peak near it.
+    pub peak: Tensor<4>,
 }
 
 impl SmGeo {

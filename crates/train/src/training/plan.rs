@@ -60,7 +60,7 @@ pub struct Training {
     pub average: f64,
     /// Batches whose gradients are added up for one step.
     pub accumulate: usize,
-    /// Devices that share the batches of a step; `accumulate` should be a multiple. The CPU is one device.
+    /// Devices that share the batches of a step; `accumulate` should be a multiple. On a CPU, batches side by side.
     pub devices: usize,
     /// Threads that make batches.
     pub feed_threads: usize,
@@ -73,6 +73,8 @@ pub struct Training {
     /// What the weights start from: an engine package, a run's folder (its averaged weights), a `.bpk` record, or a `.pth` or
     /// `.safetensors` file of Swin or of the released SMGeo.
     pub start_from: Option<PathBuf>,
+    /// Whether the encoder stays as it starts, so that the locator alone is trained, in less than half of the time.
+    pub frozen_encoder: bool,
     /// First parts of names of parameters that a package or file to start from lacks, and that start at random: `locator.fine`.
     pub start_fresh: Vec<String>,
 }
@@ -95,6 +97,7 @@ impl Default for Training {
             evaluate_every: 100,
             evaluate_batches: 3,
             start_from: None,
+            frozen_encoder: false,
             start_fresh: Vec::new(),
         }
     }

@@ -56,7 +56,7 @@ pub struct StepReport {
 impl Trainer {
     /// A network with random weights drawn from the plan's seed, on as many devices as the plan asks for.
     pub fn new(plan: &Plan) -> anyhow::Result<Self> {
-        Self::on(plan, devices::first(plan.training.devices)?)
+        Self::on(plan, devices::first(plan.training.devices))
     }
 
     /// The same on given devices.
@@ -110,7 +110,9 @@ impl Trainer {
     fn backwards(&self, batches: &[Batch]) -> Vec<(StepReport, GradientsParams)> {
         let (count, home) = (self.devices.len(), &self.devices[0]);
         let (seed, step) = (self.training.seed, self.step);
-        let pass = Backward { objective: &self.objective, stride_px: self.config.stride_px(), seed, step, batches };
+        let frozen = self.training.frozen_encoder;
+        let stride_px = self.config.stride_px();
+        let pass = Backward { objective: &self.objective, stride_px, seed, step, frozen, batches };
         if count == 1 {
             return (0..batches.len()).map(|index| pass.of(&self.model, home, index)).collect();
         }
@@ -145,6 +147,7 @@ struct Backward<'a> {
     stride_px: usize,
     seed: u64,
     step: u64,
+    frozen: bool,
     batches: &'a [Batch],
 }
 
@@ -154,7 +157,10 @@ impl Backward<'_> {
         let (batch, count) = (&self.batches[index], self.batches.len());
         let mut noise = ChaCha8Rng::seed_from_u64(self.seed ^ 0x006e_6f69_7365);
         noise.set_stream(self.step * count as u64 + index as u64);
-        let (maps, entropy) = forward(model, batch, &mut Pass::training(&mut noise), device);
+        let (maps, entropy) = match self.frozen {
+            false => forward(model, batch, &mut Pass::training(&mut noise), device),
+            true => (forward_frozen(model, batch, device), None),
+        };
         let loss = self.objective.of(&maps, &batch.clicks, self.stride_px, entropy.clone());
         let report = StepReport {
             loss: scalar(loss.total.clone()),
@@ -174,18 +180,41 @@ impl Backward<'_> {
 pub fn forward(model: &SmGeo, batch: &Batch, pass: &mut Pass, device: &Device) -> (LocatorMaps, Option<Tensor<1>>) {
     let tiles = model.encode(images(batch.tile_bytes(), device), View::Tile, pass);
     let queries = model.encode(images(batch.query_bytes(), device), View::Query, pass);
-    let window = mosaic(tiles.features, batch.rows, batch.columns);
-    let count = batch.clicks.len();
-    let rows: Vec<i64> = batch.clicks.iter().map(|click| click.query as i64).collect();
-    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), device);
-    let at: Vec<f32> = batch.clicks.iter().flat_map(|click| click.at).collect();
-    let at = Tensor::<2>::from_data(TensorData::new(at, [count, 2]), device);
-    let maps = model.locate(queries.features.select(0, rows), at, window, &vec![0; count], pass);
+    let maps = located(model, batch, tiles.features, queries.features, pass, device);
     let entropy = match (tiles.entropy, queries.entropy) {
         (Some(tiles), Some(queries)) => Some((tiles + queries) * 0.5),
         (one, other) => one.or(other),
     };
     (maps, entropy)
+}
+
+/// The same with an encoder that takes no gradient.
+fn forward_frozen(model: &SmGeo, batch: &Batch, device: &Device) -> LocatorMaps {
+    let (still, plain) = (model.valid(), device.clone().inner());
+    let encode = |bytes, view| {
+        let features = still.encode(images(bytes, &plain), view, &mut Pass::default()).features;
+        Tensor::from_inner(features)
+    };
+    let (tiles, queries) = (encode(batch.tile_bytes(), View::Tile), encode(batch.query_bytes(), View::Query));
+    located(model, batch, tiles, queries, &mut Pass::default(), device)
+}
+
+/// Maps of all clicks on the window of these tiles.
+fn located(
+    model: &SmGeo,
+    batch: &Batch,
+    tiles: Tensor<4>,
+    queries: Tensor<4>,
+    pass: &mut Pass,
+    device: &Device,
+) -> LocatorMaps {
+    let window = mosaic(tiles, batch.rows, batch.columns);
+    let count = batch.clicks.len();
+    let rows: Vec<i64> = batch.clicks.iter().map(|click| click.query as i64).collect();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), device);
+    let at: Vec<f32> = batch.clicks.iter().flat_map(|click| click.at).collect();
+    let at = Tensor::<2>::from_data(TensorData::new(at, [count, 2]), device);
+    model.locate(queries.select(0, rows), at, window, &vec![0; count], pass)
 }
 
 /// Bytes of images `[B, 256, 256, 4]` as a tensor of values 0 to 255.

@@ -23,8 +23,8 @@ fn network(config: &Config) -> SmGeo {
 }
 
 fn configs() -> Vec<Config> {
-    let coarse = TemplateConfig { fine_channels: 0, ..Config::nano().template };
-    let fine = TemplateConfig { fine_channels: 8, ..coarse.clone() };
+    let coarse = TemplateConfig { fine_channels: 0, extent_hidden: 0, ..Config::nano().template };
+    let fine = TemplateConfig { fine_channels: 8, extent_hidden: 8, ..coarse.clone() };
     let nano = Config { embed: 16, heads: [1, 1, 2, 4], template: coarse, ..Config::nano() };
     vec![
         Config { fusion: Fusion::Paper, head_channels: 16, ..nano.clone() },

@@ -52,7 +52,8 @@ impl LocatorTemplate {
             hidden = graph.add(&hidden, &seen.hidden);
             middle = graph.add(&seen.offset, &middle);
         }
-        let (heat, bounds) = self.emit_head(graph, &hidden, &middle);
+        let extent = self.extent.as_ref().map(|own| own.emit(graph, inputs, edge));
+        let (heat, bounds) = self.emit_head(graph, &hidden, &middle, extent);
         let heat = graph.add(&heat, &correlation);
         let attention = graph.reshape(&attention, &[0, self.heads as i64, -1]);
         let share = graph.weigh_planes(&attention, &vec![1.0 / self.heads as f32; self.heads], 3);
@@ -153,16 +154,21 @@ impl LocatorTemplate {
     /// Norm, heat and box of the hidden planes, whose mean over the planes has been taken out of what makes them. They stay planes
     /// to the end, because runtimes that convolve in another layout would otherwise turn all of them over, which takes as long as
     /// the convolution.
-    fn emit_head(&self, graph: &mut Graph, hidden: &Value, middle: &Value) -> (Value, Value) {
+    fn emit_head(&self, graph: &mut Graph, hidden: &Value, middle: &Value, extent: Option<Value>) -> (Value, Value) {
         let hidden = self.norm.emit_centred_planes(graph, "locator.norm", hidden);
         let hidden = graph.unary("Relu", &hidden);
         let out = self.emit_out(graph, &hidden);
         let heat = graph.slice(&out, &[1], &[0], &[1]);
         let planes = graph.vector(&[1]);
         let heat = graph.node("Squeeze", &[&heat, &planes], Vec::new());
-        let centre = graph.slice(&out, &[1], &[1], &[3]);
+        let mut bounds = graph.slice(&out, &[1], &[1], &[5]);
+        if let Some(extent) = extent {
+            let extent = graph.reshape(&extent, &[0, 4, 1, 1]);
+            bounds = graph.add(&bounds, &extent);
+        }
+        let centre = graph.slice(&bounds, &[1], &[0], &[2]);
         let centre = graph.add(&centre, middle);
-        let edges = graph.slice(&out, &[1], &[3], &[5]);
+        let edges = graph.slice(&bounds, &[1], &[2], &[4]);
         let (low, high) = (graph.number(-EDGE_LOG_MAX as f32), graph.number(EDGE_LOG_MAX as f32));
         let edges = graph.node("Clip", &[&edges, &low, &high], Vec::new());
         let edges = graph.unary("Exp", &edges);

@@ -17,7 +17,7 @@ pub(super) const CELLS: usize = 3;
 /// Distances of its rows (or columns) from the click, in stride-8 places.
 pub(super) const OFFSETS: [f32; CELLS] = [-1.0, 0.0, 1.0];
 /// Edge of the square of stride-8 places that the peak is sought in, about a stride-16 cell's middle.
-pub(super) const REACH: usize = 6;
+pub(crate) const REACH: usize = 6;
 /// Greatest scale of the correlation: the weights e^-scale .. 1 are numbers in 16 bits too.
 pub(super) const SCALE_MAX: f64 = 16.0;
 /// Added to the sum of weights; where nothing correlates the peak is in the middle.
@@ -40,9 +40,11 @@ pub struct Fine {
     pub channels: usize,
 }
 
-/// What the fine correlation tells the head, channels last.
+/// What the fine correlation tells.
 pub(super) struct Seen {
-    /// `[K, H, W, hidden]`.
+    /// `[K, 2 * H, 2 * W]`, scaled.
+    pub correlation: Tensor<3>,
+    /// For the head, `[K, H, W, hidden]`.
     pub hidden: Tensor<4>,
     /// Where the peak is from a cell's middle, `[K, H, W, 2]` as x, y in stride-16 cells.
     pub offset: Tensor<4>,
@@ -108,9 +110,13 @@ impl Fine {
         let moments = conv2d(weights, kernel, None, by_cell());
         let sum = moments.clone().narrow(1, 0, 1) + WEIGHT_MIN;
         let offset = moments.narrow(1, 1, 2) / sum * self.pull.val().reshape([1, 1, 1, 1]);
-        let hidden = conv2d(correlation, self.conv.val(), None, by_cell());
+        let hidden = conv2d(correlation.clone(), self.conv.val(), None, by_cell());
         debug_assert_eq!(offset.dims(), [k, 2, height, width]);
-        Seen { hidden: hidden.permute([0, 2, 3, 1]), offset: offset.permute([0, 2, 3, 1]) }
+        Seen {
+            correlation: correlation.reshape([k, 2 * height, 2 * width]),
+            hidden: hidden.permute([0, 2, 3, 1]),
+            offset: offset.permute([0, 2, 3, 1]),
+        }
     }
 }
 
