@@ -265,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn a_frozen_encoder_keeps_its_weights_while_the_locator_learns() {
+        let mut plan: Plan = toml::from_str(SMALL).unwrap();
+        plan.training.frozen_encoder = true;
+        let sampler = Sampler::new(grounds(), plan.recipe.clone(), 5).unwrap();
+        let batch = [sampler.batch(0)];
+        let mut trainer = Trainer::new(&plan).unwrap();
+        let before = weights_of(&trainer.model);
+        trained(&mut trainer, &batch, 0..1);
+        let after = weights_of(&trainer.model);
+        let changed = |name: &String| before.get(name) != after.get(name);
+        let (locator, encoder): (Vec<&String>, Vec<&String>) =
+            before.0.keys().partition(|name| name.starts_with("locator."));
+        assert!(locator.into_iter().any(changed) && !encoder.into_iter().any(changed));
+    }
+
+    #[test]
     fn the_papers_head_is_trained_too() {
         let plan: Plan = toml::from_str(SMALL).unwrap();
         let changes = toml::from_str("fusion = 'paper'\nhead_channels = 8").unwrap();
