@@ -12,13 +12,13 @@ pub fn build(config: &EngineConfig, package: &Package) -> Result<Box<dyn Backend
     built
 }
 
-/// Refuses a configuration whose windows may be larger than the backend can search: that would show in flight.
-pub fn check_windows(backend: &dyn Backend, window_tiles_max: u32) -> Result<(), EngineError> {
-    match backend.window_tiles_max().filter(|most| *most < window_tiles_max) {
+/// Refuses a configuration whose windows may be larger than the engine can search, `most` tiles on an edge if there is a limit: that
+/// would show in flight.
+pub fn check_windows(engine: &str, most: Option<u32>, window_tiles_max: u32) -> Result<(), EngineError> {
+    match most.filter(|most| *most < window_tiles_max) {
         None => Ok(()),
         Some(most) => Err(EngineError::Setting(format!(
-            "assemble.window_tiles_max is {window_tiles_max}, and {} searches windows of {most} x {most} tiles at most; set it to {most} or less",
-            backend.info()
+            "assemble.window_tiles_max is {window_tiles_max}, and {engine} searches windows of {most} x {most} tiles at most; set it to {most} or less"
         ))),
     }
 }
@@ -37,42 +37,11 @@ mod tests {
 
     use super::*;
 
-    /// Searches windows of at most 8 x 8 tiles.
-    struct Small(smgeo_engine::BackendInfo);
-
-    impl Backend for Small {
-        fn info(&self) -> &smgeo_engine::BackendInfo {
-            &self.0
-        }
-
-        fn encode_into(
-            &mut self,
-            _: &[(&smgeo_engine::EncoderImage, smgeo_engine::View)],
-            _: &mut Vec<smgeo_engine::Features>,
-        ) -> Result<(), EngineError> {
-            Err(EngineError::EmptyWindow)
-        }
-
-        fn locate_into(
-            &mut self,
-            _: &[smgeo_engine::LocateRequest],
-            _: &mut Vec<smgeo_engine::Maps>,
-        ) -> Result<(), EngineError> {
-            Err(EngineError::EmptyWindow)
-        }
-
-        fn window_tiles_max(&self) -> Option<u32> {
-            Some(8)
-        }
-    }
-
     #[test]
     fn windows_larger_than_an_engine_takes_are_an_error_of_the_start() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/packages/matched");
-        let package = Package::open(folder).unwrap();
-        let small = Small(smgeo_engine::BackendInfo::of("small", "f16", 0, &package));
-        assert!(check_windows(&small, 8).is_ok());
-        let error = check_windows(&small, 9).unwrap_err().to_string();
+        let check = |most, wanted| check_windows("tensorrt f16", most, wanted);
+        assert!(check(Some(8), 8).is_ok() && check(None, 16).is_ok());
+        let error = check(Some(8), 9).unwrap_err().to_string();
         assert!(error.contains("window_tiles_max is 9") && error.contains("8 or less"), "{error}");
     }
 

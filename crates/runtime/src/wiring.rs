@@ -102,7 +102,8 @@ impl Machine {
         let publisher = Publisher { drone: config.drone.name.clone(), boot_id: about::boot_id(&*clock) };
         // The first backend is made here, so that a network that cannot run is an error of the start.
         let backend = backend::build(&config.engine, &package)?;
-        backend::check_windows(backend.as_ref(), config.assemble.window_tiles_max)?;
+        let engine = backend.info().to_string();
+        backend::check_windows(&engine, backend.window_tiles_max(), config.assemble.window_tiles_max)?;
         let about = about::about(&publisher, &package, backend.info(), store.info());
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
         GroundSource::open(&config.ground())?;
