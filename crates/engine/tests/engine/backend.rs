@@ -8,8 +8,8 @@ use smgeo_engine::package::MANIFEST;
 use smgeo_engine::pose_search::{self, PoseGrid};
 use smgeo_engine::stills::{QueryCrop, TiledReference};
 use smgeo_engine::{
-    Backend, BackendName, EncoderImage, EngineConfig, FeatureCache, FeatureKey, Features, ImageryHash, LocateRequest,
-    Located, Mosaic, Package, RtenBackend, RtenConfig, View, conformance, decode,
+    Backend, BackendName, DiskCache, EncoderImage, EngineConfig, FeatureCache, FeatureKey, Features, ImageryHash,
+    LocateRequest, Located, Maps, Mosaic, Package, RtenBackend, RtenConfig, View, conformance, decode,
 };
 
 use crate::matched_filter;
@@ -190,18 +190,47 @@ fn nothing_is_found_in_padding_or_missing_tiles() {
 }
 
 #[test]
-fn cached_features_are_the_computed_ones_to_the_bit() {
-    let mut backend = backend();
-    let cache = FeatureCache::new(1 << 24);
-    let tiled = TiledReference::cut(&noise(512, 512)).unwrap();
-    let key = |tile: u64| FeatureKey { tile, imagery: ImageryHash::of(b"noise"), encoder: backend.info().encoder() };
-    let keys: Vec<FeatureKey> = (0..4).map(key).collect();
-    for (key, features) in keys.iter().zip(encoded(&mut backend, &tiled)) {
-        cache.put(*key, features);
+fn answers_from_cached_tiles_are_those_from_fresh_ones_to_the_bit() {
+    for package in shipped().into_iter().chain(std::iter::once(package())) {
+        for precision in [Precision::F32, Precision::Int8] {
+            let config = RtenConfig { threads: NonZeroUsize::new(1), precision, ..Default::default() };
+            let mut backend = RtenBackend::new(&package, &config).unwrap();
+            let tiled = TiledReference::cut(&noise(512, 512)).unwrap();
+            let fresh = encoded(&mut backend, &tiled);
+            let encoder = backend.info().encoder();
+            let key = |tile: usize| FeatureKey { tile: tile as u64, imagery: ImageryHash::of(b"noise"), encoder };
+
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("features.sqlite");
+            let open = || FeatureCache::new(1 << 24).with_disk(DiskCache::open(&file, 1 << 24).unwrap());
+            let before = open();
+            encoded(&mut backend, &tiled).into_iter().enumerate().for_each(|(tile, one)| before.put(key(tile), one));
+            let from_memory: Vec<Features> = (0..fresh.len()).map(|tile| before.get(&key(tile)).unwrap()).collect();
+            drop(before);
+            let after_restart = open();
+            let from_disk: Vec<Features> =
+                (0..fresh.len()).map(|tile| after_restart.get(&key(tile)).unwrap()).collect();
+            assert_eq!(after_restart.counts().disk_hits, 4);
+
+            let picture = image::imageops::crop_imm(&noise(512, 512), 130, 170, 256, 256).to_image();
+            let crop = QueryCrop::cut(&picture, (140.0, 100.0)).unwrap();
+            let query = backend.encode(&[(&crop.image, View::Query)]).unwrap().remove(0);
+            let mut answer = |tiles: &[Features]| {
+                let mosaic = tiled.mosaic(tiles).unwrap();
+                let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
+                bits(&backend.locate(&[request]).unwrap().remove(0))
+            };
+            let expected = answer(&fresh);
+            let name = format!("{} {}", package.manifest().name, precision.name());
+            assert!(answer(&from_memory) == expected, "{name}: memory");
+            assert!(answer(&from_disk) == expected, "{name}: disk");
+        }
     }
-    for (key, features) in keys.iter().zip(encoded(&mut backend, &tiled)) {
-        assert_eq!(cache.get(key).unwrap(), features);
-    }
+}
+
+/// All numbers of an answer.
+fn bits(maps: &Maps) -> Vec<u32> {
+    [&maps.heat, &maps.boxes, &maps.attention].into_iter().flatten().map(|value| value.to_bits()).collect()
 }
 
 #[test]

@@ -41,3 +41,22 @@ fn openvino_in_bf16_passes_the_suite_and_agrees_with_rten() {
     let test = "openvino_in_bf16_passes_the_suite_and_agrees_with_rten";
     check(test, &package(), Precision::Bf16, conformance::Tolerance::BF16);
 }
+
+#[test]
+fn a_library_that_is_something_else_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("libopenvino_c.so");
+    let refusal = || {
+        let config =
+            EngineConfig { openvino_folder: Some(folder.path().into()), ..EngineConfig::of(package().folder()) };
+        let error = OpenVinoBackend::new(&package(), &config).err().unwrap();
+        assert!(matches!(error, EngineError::LibraryMissing { .. }), "{error}");
+        std::error::Error::source(&error).unwrap().to_string()
+    };
+    assert!(refusal().contains("cannot be read: No such file"), "{}", refusal());
+    std::fs::write(&library, "no library").unwrap();
+    assert!(refusal().contains("libopenvino_c.so cannot be read"), "{}", refusal());
+    // An executable is laid out like a library, and has none of OpenVINO's functions.
+    std::fs::copy(std::env::current_exe().unwrap(), &library).unwrap();
+    assert!(refusal().contains("has no ov_"), "{}", refusal());
+}
