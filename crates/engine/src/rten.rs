@@ -122,6 +122,33 @@ impl RtenNetworks {
         features.copy_from_slice(&numbers(given, "encoder", "features", &shape)?);
         Ok(())
     }
+    /// Heat, boxes and attention of one query.
+    fn locate_one(
+        &self,
+        query: &[f32],
+        click: &[f32],
+        window: &Mosaic,
+        prepared: &[Tensor<f32>],
+    ) -> Result<[Vec<f32>; 3], EngineError> {
+        let own: [(&str, ValueOrView); 4] = [
+            ("query", NdTensorView::from_data([1, self.cells, self.cells, self.channels], query).into()),
+            ("click", NdTensorView::from_data([1, 2], click).into()),
+            ("reference", reference(window).into()),
+            ("window", NdTensorView::from_data([1], &[0]).into()),
+        ];
+        // An input that only the map reads is not one of the rest.
+        let own = own.into_iter().filter_map(|(name, value)| Some((self.locator.find_node(name)?, value)));
+        let carried = self.map.iter().flat_map(|map| &map.carried).zip(prepared);
+        let carried = carried.filter_map(|(name, value)| Some((self.locator.find_node(name)?, value.view().into())));
+        let run = self.locator.run_n(own.chain(carried).collect(), self.locator_outputs, Some(self.options.clone()));
+        let [heat, boxes, attention] = run.map_err(|error| failed("run the locator".into(), error))?;
+        let (height, width) = (window.height(), window.width());
+        Ok([
+            numbers(heat, "locator", "heat", &[1, height, width])?,
+            numbers(boxes, "locator", "box", &[1, height, width, 4])?,
+            numbers(attention, "locator", "attention", &[1, height, width])?,
+        ])
+    }
 }
 
 impl Networks for RtenNetworks {
@@ -145,6 +172,7 @@ impl Networks for RtenNetworks {
         given.into_iter().map(f32).collect()
     }
 
+    // Each query is a run of its own here too: most of the locator's operators run on one thread, and the second has another query's.
     fn locate(
         &mut self,
         queries: &Queries,
@@ -152,24 +180,24 @@ impl Networks for RtenNetworks {
         prepared: &Vec<Tensor<f32>>,
         outputs: &mut LocatorOutputs,
     ) -> Result<(), EngineError> {
-        let (count, cells, channels) = (queries.windows.len(), self.cells, self.channels);
-        let own: [(&str, ValueOrView); 4] = [
-            ("query", NdTensorView::from_data([count, cells, cells, channels], queries.features).into()),
-            ("click", NdTensorView::from_data([count, 2], queries.clicks).into()),
-            ("reference", reference(window).into()),
-            ("window", NdTensorView::from_data([count], queries.windows).into()),
-        ];
-        // An input that only the map reads is not one of the rest.
-        let own = own.into_iter().filter_map(|(name, value)| Some((self.locator.find_node(name)?, value)));
-        let carried = self.map.iter().flat_map(|map| &map.carried).zip(prepared);
-        let carried = carried.filter_map(|(name, value)| Some((self.locator.find_node(name)?, value.view().into())));
-        let run = self.locator.run_n(own.chain(carried).collect(), self.locator_outputs, Some(self.options.clone()));
-        let [heat, boxes, attention] = run.map_err(|error| failed("run the locator".into(), error))?;
-        let (height, width) = (window.height(), window.width());
-        outputs.heat = numbers(heat, "locator", "heat", &[count, height, width])?;
-        outputs.boxes = numbers(boxes, "locator", "box", &[count, height, width, 4])?;
-        outputs.attention = numbers(attention, "locator", "attention", &[count, height, width])?;
-        Ok(())
+        let (count, area) = (queries.windows.len(), window.height() * window.width());
+        outputs.heat.resize(count * area, 0.0);
+        outputs.boxes.resize(4 * count * area, 0.0);
+        outputs.attention.resize(count * area, 0.0);
+        let LocatorOutputs { heat, boxes, attention } = outputs;
+        let places = heat.par_chunks_exact_mut(area).with_max_len(1);
+        let places = places.zip(boxes.par_chunks_exact_mut(4 * area)).zip(attention.par_chunks_exact_mut(area));
+        let features = queries.features.par_chunks_exact(self.cells * self.cells * self.channels);
+        let asked = features.zip(queries.clicks.par_chunks_exact(2));
+        self.pool.run(|| {
+            places.zip(asked).try_for_each(|(((heat, boxes), attention), (query, click))| {
+                let answer = self.locate_one(query, click, window, prepared)?;
+                for (place, values) in [heat, boxes, attention].into_iter().zip(answer) {
+                    place.copy_from_slice(&values);
+                }
+                Ok(())
+            })
+        })
     }
 }
 
