@@ -88,7 +88,7 @@ struct Kept<W> {
 
 impl<N: Networks> Batched<N> {
     /// A backend that encodes at most `batch_images_max` images in a run. Runs each network once, so that a package that
-    /// cannot run fails here.
+    /// cannot run, or has weights that are no numbers, fails here.
     pub fn of(info: BackendInfo, networks: N, batch_images_max: usize) -> Result<Batched<N>, EngineError> {
         let mut backend = Batched {
             info,
@@ -114,7 +114,11 @@ impl<N: Networks> Batched<N> {
         let features = self.encode(&[(&grey, View::Query), (&grey, View::Tile)])?;
         let reference = Mosaic::of_tiles(1, 1, &features[1..])?;
         let request = LocateRequest { query: &features[0], click: [centre, centre], reference: &reference };
-        self.locate(&[request]).map(|_| ())
+        let maps = self.locate(&[request])?.remove(0);
+        match maps.heat.iter().chain(&maps.boxes).all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err(EngineError::Output { network: "locator", problem: "maps that are not finite".into() }),
+        }
     }
 
     /// Encodes one batch into `features` from place `start` on.

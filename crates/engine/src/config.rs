@@ -245,7 +245,9 @@ impl EngineConfig {
                 tracing::info!(reason = "its library is found, and it is the faster one", "openvino is taken");
                 return Ok(backend);
             }
-            Err(error @ EngineError::LibraryMissing { .. }) => tracing::info!(reason = %error, "rten is taken"),
+            Err(error @ EngineError::LibraryMissing { .. }) => {
+                tracing::info!(reason = &error as &dyn std::error::Error, "rten is taken");
+            }
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "openvino fails, rten is taken"),
         }
         self.rten(package)

@@ -223,31 +223,26 @@ impl State {
             .optional()
     }
 
-    fn size(&self, key: &FeatureKey) -> rusqlite::Result<Option<(i64, usize)>> {
+    /// Bytes of the numbers under a key. They are not read: they may be what cannot be.
+    fn size(&self, key: &FeatureKey) -> rusqlite::Result<Option<u64>> {
         self.connection
-            .prepare_cached(
-                "SELECT id, length(numbers) FROM features WHERE encoder = ?1 AND imagery = ?2 AND tile = ?3",
-            )?
-            .query_row(params![key.encoder.0, key.imagery.0, key.tile as i64], |row| {
-                Ok((row.get(0)?, row.get::<_, i64>(1)? as usize))
-            })
+            .prepare_cached("SELECT length(numbers) FROM features WHERE encoder = ?1 AND imagery = ?2 AND tile = ?3")?
+            .query_row(params![key.encoder.0, key.imagery.0, key.tile as i64], |row| Ok(row.get::<_, i64>(0)? as u64))
             .optional()
     }
 
+    /// Replaces what was under the key. Another process may write the same tile into the same file at the same time.
     fn insert(&mut self, key: &FeatureKey, features: &Features, numbers: Vec<u8>) -> rusqlite::Result<()> {
-        // The row's own numbers are not read: they may be what cannot be.
-        if let Some((old, bytes)) = self.size(key)? {
-            self.remove(old, bytes)?;
-        }
+        let old = self.size(key)?.unwrap_or(0);
         let (cells, channels) = (features.cells() as i64, features.channels() as i64);
         let digest = digest(key, cells, channels, &numbers);
         let (encoder, imagery, tile) = (key.encoder.0, key.imagery.0, key.tile as i64);
         self.connection
             .prepare_cached(
-                "INSERT INTO features (encoder, imagery, tile, cells, channels, digest, numbers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR REPLACE INTO features (encoder, imagery, tile, cells, channels, digest, numbers) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![encoder, imagery, tile, cells, channels, digest, numbers])?;
-        self.bytes += numbers.len() as u64;
+        self.bytes = self.bytes.saturating_sub(old) + numbers.len() as u64;
         Ok(())
     }
 

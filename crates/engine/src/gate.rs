@@ -11,9 +11,10 @@ use crate::backend::{Backend, LocateRequest};
 use crate::decode::{Located, decode};
 use crate::error::EngineError;
 use crate::image::{EncoderImage, View};
-use crate::package::Package;
+use crate::package::{Manifest, Package};
 use crate::pairs::{Pair, PairSet};
 use crate::stills::{QueryCrop, TiledReference};
+use crate::witness::{self, Witnesses};
 
 /// Name of the file in the package folder that keeps what was found.
 pub const CHECKS: &str = "checks.toml";
@@ -195,21 +196,27 @@ pub fn overlap(a: [f32; 4], b: [f32; 4]) -> f64 {
 struct Question {
     crop: QueryCrop,
     tiled: TiledReference,
+    is_rectified: bool,
 }
 
 impl Question {
     fn read(set: &PairSet, pair: &Pair) -> Result<Question, EngineError> {
         let crop = QueryCrop::cut(&set.picture(&pair.query)?, (pair.click[0], pair.click[1]))?;
-        Ok(Question { crop, tiled: TiledReference::cut(&set.picture(&pair.reference)?)? })
+        let tiled = TiledReference::cut(&set.picture(&pair.reference)?)?;
+        Ok(Question { crop, tiled, is_rectified: pair.rectified })
     }
 
-    // Each backend works from its own features, as it would in flight.
+    // Each backend works from its own features, and hears witnesses, as it would in flight.
     fn answer(&self, package: &Package, backend: &mut dyn Backend) -> Result<Located, EngineError> {
         let images: Vec<(&EncoderImage, View)> = self.tiled.tiles.iter().map(|tile| (tile, View::Tile)).collect();
         let reference = self.tiled.mosaic(&backend.encode(&images)?)?;
         let query = backend.encode(&[(&self.crop.image, View::Query)])?.remove(0);
-        let request = LocateRequest { query: &query, click: self.crop.click, reference: &reference };
-        let maps = backend.locate(&[request])?.remove(0);
-        decode(&maps, package.manifest().stride_px, package.manifest().temperature)
+        let Manifest { fusion, stride_px, temperature, .. } = *package.manifest();
+        let witnesses = if self.is_rectified { Witnesses::of(fusion) } else { Witnesses::NotHeard };
+        let clicks = witness::clicks(witnesses, &self.crop.image, self.crop.click);
+        let request = |click: &[f32; 2]| LocateRequest { query: &query, click: *click, reference: &reference };
+        let mut answers = backend.locate(&clicks.iter().map(request).collect::<Vec<_>>())?;
+        witness::hear(&mut answers, &clicks, stride_px);
+        decode(&answers[0], stride_px, temperature)
     }
 }

@@ -69,15 +69,17 @@ fn hear_one(object: &mut Maps, witness: &Maps, [right, down]: [isize; 2]) {
     let (width, height) = (witness.width, witness.height);
     let found = around(&found(witness), width, height);
     let missed = (1.0 - TRUST).ln();
-    let cells = found.len() as f32;
+    // A witness that is not where it has to be may be anywhere that was looked at.
+    let cells = witness.heat.iter().filter(|heat| **heat > f32::NEG_INFINITY).count() as f32;
     for (row, heats) in object.heat.chunks_exact_mut(width).enumerate() {
         let Some(row) = row.checked_add_signed(down).filter(|row| *row < height) else { continue };
         for (column, heat) in heats.iter_mut().enumerate() {
             let Some(column) = column.checked_add_signed(right).filter(|column| *column < width) else { continue };
             let at = row * width + column;
             // Where the window ends, or a tile is missing, nobody looked.
-            if witness.heat[at] > f32::NEG_INFINITY {
-                *heat += if found[at] > 0.0 { (TRUST * cells * found[at] + 1.0 - TRUST).ln() } else { missed };
+            if witness.heat[at] != f32::NEG_INFINITY {
+                // Of a network that gives no numbers nothing can be made: the object's answer is none either.
+                *heat += if found[at] == 0.0 { missed } else { (TRUST * cells * found[at] + 1.0 - TRUST).ln() };
             }
         }
     }
@@ -151,6 +153,26 @@ mod tests {
         for (cell, said) in [([7, 2], 0.0), ([11, 9], 0.0), ([7, 9], 0.7_f32.ln())] {
             assert!((heat(&answers[0], cell) - 3.0 - said).abs() < 1e-6, "{cell:?}: {}", heat(&answers[0], cell));
         }
+    }
+
+    #[test]
+    fn the_less_was_looked_at_the_less_a_witness_that_is_found_says() {
+        let clicks = [[128.0, 128.0], [192.0, 128.0]];
+        let mut witness = maps(&[([12, 11], 9.0)]);
+        // The western half is missing.
+        witness.heat.chunks_exact_mut(SIDE).for_each(|row| row[..SIDE / 2].fill(f32::NEG_INFINITY));
+        let mut answers = [maps(&[([8, 11], 4.0)]), witness];
+        hear(&mut answers, &clicks, 16);
+        let found = (0.3 * 128.0 / 25.0 + 0.7_f32).ln();
+        assert!((heat(&answers[0], [8, 11]) - 4.0 - found).abs() < 1e-3, "{}", heat(&answers[0], [8, 11]));
+    }
+
+    #[test]
+    fn a_witness_that_is_no_number_makes_none_of_the_answer() {
+        let clicks = [[128.0, 128.0], [192.0, 128.0]];
+        let mut answers = [maps(&[([8, 11], 4.0)]), maps(&[([2, 2], f32::NAN)])];
+        hear(&mut answers, &clicks, 16);
+        assert!(crate::Posterior::new(&answers[0], 16, 1.0).is_err());
     }
 
     #[test]

@@ -38,11 +38,12 @@ const FUNCTIONS: [&str; 22] = [
     "ov_version_free",
 ];
 
-/// Loads the library from `folder`, or if none is given from where the system looks, or from where our script puts it.
+/// Loads the library from `folder`, or if none is given from where our script puts it, or from where the system looks: what was
+/// fetched for this program goes before what may be there for others.
 pub fn load(folder: Option<&Path>) -> Result<(), EngineError> {
     let library = match folder {
         Some(folder) => Some(folder.join(FILE)),
-        None => openvino_sys::library::find().or_else(set_up),
+        None => set_up().or_else(openvino_sys::library::find),
     };
     let library = library.ok_or_else(|| missing(format!("no {FILE} in LD_LIBRARY_PATH or the system's folders")))?;
     check_functions(&library).map_err(missing)?;

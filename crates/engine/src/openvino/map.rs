@@ -49,6 +49,11 @@ impl Map {
     fn copied(&self, name: &str) -> Result<Tensor, EngineError> {
         let failed = |error| super::failed(format!("read `{name}`"), error);
         let given = self.model.output(name)?;
+        let kind = given.get_element_type().map_err(failed)?;
+        if kind != ElementType::F32 {
+            let problem = format!("`{name}` of {kind:?}, which depends on the window alone, not f32");
+            return Err(EngineError::Output { network: "locator", problem });
+        }
         let shape = given.get_shape().map_err(failed)?;
         let mut tensor =
             Tensor::new(ElementType::F32, &Shape::new(shape.get_dimensions()).map_err(failed)?).map_err(failed)?;

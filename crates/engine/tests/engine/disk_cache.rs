@@ -202,3 +202,17 @@ fn memory_is_filled_from_disk_and_a_failing_disk_costs_only_time() {
     assert_eq!(cache.get(&key(7)), None);
     assert_eq!(cache.counts().disk_faults, 2);
 }
+
+#[test]
+fn two_processes_keep_the_same_tiles_in_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.sqlite");
+    let (one, other) = (DiskCache::open(&path, BUDGET).unwrap(), DiskCache::open(&path, BUDGET).unwrap());
+    std::thread::scope(|scope| {
+        for cache in [&one, &other] {
+            scope.spawn(move || (0..40).for_each(|tile| cache.put(&key(tile % 8), &features(tile % 8)).unwrap()));
+        }
+    });
+    assert_eq!(DiskCache::open(&path, BUDGET).unwrap().bytes(), 8 * 1024);
+    (0..8).for_each(|tile| assert_eq!(one.get(&key(tile)).unwrap().unwrap(), features(tile)));
+}

@@ -7,7 +7,10 @@ use image::imageops;
 use smgeo_engine::config::Precision;
 use smgeo_engine::gate::{self, GateReport};
 use smgeo_engine::pairs::{LIST, PairSet};
-use smgeo_engine::{BackendName, EngineConfig, Package};
+use smgeo_engine::{
+    Backend, BackendInfo, BackendName, EncoderImage, EngineConfig, EngineError, Features, LocateRequest, Maps, Package,
+    RtenBackend, View,
+};
 
 use crate::backend::{backend, noise};
 use crate::matched_filter;
@@ -59,6 +62,43 @@ fn a_backend_passes_against_itself() {
     assert_eq!((report.pairs, report.same_cell_share, report.shift_px_median), (3, 1.0, 0.0));
     assert_eq!((report.accuracy_trusted, report.accuracy_candidate), (1.0, 1.0));
     assert!(!report.passes(), "three pairs show nothing");
+}
+
+/// A backend, and how many questions were asked at once.
+struct Asked {
+    backend: RtenBackend,
+    requests: Vec<usize>,
+}
+
+impl Backend for Asked {
+    fn info(&self) -> &BackendInfo {
+        self.backend.info()
+    }
+
+    fn encode_into(
+        &mut self,
+        images: &[(&EncoderImage, View)],
+        features: &mut Vec<Features>,
+    ) -> Result<(), EngineError> {
+        self.backend.encode_into(images, features)
+    }
+
+    fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError> {
+        self.requests.push(requests.len());
+        self.backend.locate_into(requests, answers)
+    }
+}
+
+#[test]
+fn the_gate_asks_as_the_daemon_does_with_witnesses_where_the_query_is_laid_out_like_the_map() {
+    let folder = tempfile::tempdir().unwrap();
+    write_pairs(folder.path(), 2);
+    let mut set = PairSet::open(folder.path()).unwrap();
+    set.pairs[1].rectified = false;
+    let package = Package::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packages/matched")).unwrap();
+    let mut candidate = Asked { backend: backend(), requests: Vec::new() };
+    gate::check(&package, &mut backend(), &mut candidate, &set, &mut || {}).unwrap();
+    assert_eq!(candidate.requests, [5, 1]);
 }
 
 #[test]

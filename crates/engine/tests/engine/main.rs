@@ -1,6 +1,7 @@
 //! The engine's tests, in one program: packages, backends and decoding, on networks small enough to be written here.
 
 mod backend;
+mod batched;
 mod cut;
 mod decode;
 mod disk_cache;

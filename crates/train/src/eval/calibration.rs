@@ -36,11 +36,13 @@ pub fn at(answers: &[Answer], temperature: f64) -> Calibration {
     }
 }
 
-/// The temperature of highest likelihood, by golden-section search over its logarithm.
+/// The temperature of highest likelihood, by golden-section search over its logarithm. Answers that rule the truth out altogether, as
+/// where it lies beyond the window's picture, are as unlikely at every temperature and left out.
 pub fn fitted_temperature(answers: &[Answer]) -> f64 {
+    let possible = || answers.iter().filter(|answer| answer.logits[answer.true_cell].is_finite());
     let golden = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = ((0.2f64).ln(), (8.0f64).ln());
-    let nll = |logarithm: f64| at(answers, logarithm.exp()).nll;
+    let nll = |logarithm: f64| possible().map(|answer| -depth(answer, logarithm.exp()).1).sum::<f64>();
     for _ in 0..24 {
         let (a, b) = (high - golden * (high - low), low + golden * (high - low));
         if nll(a) < nll(b) { high = b } else { low = a }
@@ -96,6 +98,16 @@ mod tests {
     fn the_fitted_temperature_undoes_a_boast() {
         let temperature = fitted_temperature(&drawn(3.0));
         assert!((temperature - 3.0).abs() < 0.35, "{temperature}");
+    }
+
+    #[test]
+    fn a_truth_that_is_ruled_out_does_not_change_the_temperature() {
+        let mut answers = drawn(3.0);
+        let before = fitted_temperature(&answers);
+        let mut impossible = answers[0].clone();
+        impossible.logits[impossible.true_cell] = f32::NEG_INFINITY;
+        answers.push(impossible);
+        assert_eq!(fitted_temperature(&answers), before);
     }
 
     #[test]
