@@ -104,6 +104,8 @@ pub struct Locate {
     atlas: Atlas,
     provenance: Arc<Provenance>,
     ends: Ends,
+    // The tiles that the last queries asked for: until others are, they come before those ahead.
+    wanted: Vec<TileId>,
     // When a tile ahead was last encoded, or there was none to encode.
     looked_ahead: Stamp,
     // Whether evidence was lost in this step.
@@ -143,8 +145,20 @@ impl Locate {
         });
         let atlas = Atlas::new(keeper, features, backend.info().encoder());
         let looked_ahead = clock.now();
-        let (features, maps) = (Vec::new(), Vec::new());
-        Self { config, clock, backend, package, atlas, provenance, ends, looked_ahead, was_full: false, features, maps }
+        Self {
+            config,
+            clock,
+            backend,
+            package,
+            atlas,
+            provenance,
+            ends,
+            wanted: Vec::new(),
+            looked_ahead,
+            was_full: false,
+            features: Vec::new(),
+            maps: Vec::new(),
+        }
     }
 
     fn answer(&mut self, batch: QueryBatch) -> Result<(), Fault> {
@@ -156,10 +170,10 @@ impl Locate {
         if batch.queries.is_empty() {
             return Ok(());
         }
-        let wanted = nearest_first(&batch.queries);
+        self.wanted = nearest_first(&batch.queries);
         let ahead = self.ends.ahead.borrow().clone();
-        self.atlas.want(&wanted, &ahead);
-        self.encode(&batch.queries, &wanted, &ahead)?;
+        self.atlas.want(&self.wanted, &ahead);
+        self.encode(&batch.queries, &ahead)?;
         let windows = batch.queries.iter().map(|query| query.window);
         let gathered = self.atlas.gather(windows).map_err(Fault::restart)?;
         let answers = self.locate(&batch.queries, &gathered)?;
@@ -179,8 +193,8 @@ impl Locate {
 
     /// Encodes the queries into `self.features`, and beside them a few of the tiles they need, or one of those ahead if none of
     /// them has been encoded for a while.
-    fn encode(&mut self, queries: &[Query], wanted: &[TileId], ahead: &[TileId]) -> Result<(), Fault> {
-        let mut fresh = self.atlas.fresh(wanted, TILES_A_STEP);
+    fn encode(&mut self, queries: &[Query], ahead: &[TileId]) -> Result<(), Fault> {
+        let mut fresh = self.atlas.fresh(&self.wanted, TILES_A_STEP);
         let is_late = !fresh.is_empty();
         if !is_late && self.clock.now().since(self.looked_ahead) >= AHEAD_PAUSE_MAX {
             fresh = self.atlas.fresh(ahead, 1);
@@ -274,7 +288,7 @@ impl Locate {
     fn look_ahead(&mut self) -> Result<(), Fault> {
         if self.ends.ahead.has_changed().unwrap_or(false) {
             let ahead = self.ends.ahead.borrow_and_update().clone();
-            self.atlas.want(&ahead, &[]);
+            self.atlas.want(&self.wanted, &ahead);
         }
         self.looked_ahead = self.clock.now();
         let ahead = self.ends.ahead.borrow().clone();

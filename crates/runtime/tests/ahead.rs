@@ -42,6 +42,18 @@ fn where_queries_never_stop_the_tiles_ahead_still_come() {
 }
 
 #[test]
+fn what_a_query_asked_for_stays_asked_for_while_the_gaze_moves_on() {
+    // The map ends before the ground that is clicked, half a kilometre from all that is needed ahead.
+    let mut flight = Flight::over(PACKAGE, 0);
+    flight.click(5.0, 0.0);
+    let asked = flight.unreadable(5.0, 0.0);
+    assert!(asked >= 9, "{asked} tiles");
+    flight.look_down();
+    flight.encode();
+    assert_eq!(flight.unreadable(5.0, 0.0), asked);
+}
+
+#[test]
 fn evidence_that_finds_no_room_is_counted_each_and_one_fault_says_so() {
     let mut flight = Flight::new(PACKAGE);
     let unseen: Vec<_> = (0..EVIDENCE_MAX as u32 + 3).map(|target| (TargetId(target), "out of sight")).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{Matrix2, Vector2};
 use smgeo_engine::{Located, Maps, Posterior, decode::decode_posterior};
-use smgeo_geo::{Covariance2, EarthError, LatLon, Pixel, TileId};
+use smgeo_geo::{Covariance2, EarthError, LatLon, Pixel, TileId, TileWindow};
 use smgeo_messages::{Found, Outcome, Query, RayFix};
 
 use super::Config;
@@ -134,15 +134,57 @@ impl Reading<'_> {
         if missing.is_empty() {
             return 0.0;
         }
-        let prior = query.ray.as_ref().map(|ray| self.prior(query, ray));
-        let (mut there, mut gone) = (0.0, 0.0);
-        let (left, top) = query.window.north_west().origin_px();
-        for tile in query.window.tiles() {
-            let (x, y) = tile.origin_px();
-            let half = smgeo_engine::TILE_PX as f64 / 2.0;
-            let weight = prior.as_ref().map_or(1.0, |prior| prior(x - left + half, y - top + half));
-            if missing.contains(&tile) { gone += weight } else { there += weight }
+        match &query.ray {
+            Some(ray) => share_over(missing, &query.window, self.prior(query, ray)),
+            None => share_over(missing, &query.window, |_, _| 1.0),
         }
-        gone / (gone + there)
+    }
+}
+
+/// Points on each edge of a tile at which the prior is asked: a ray's is narrower than a tile.
+const POINTS: u32 = 16;
+
+/// Returns how much of a density over the window's pixels lies over the tiles `missing`, 0 to 1.
+fn share_over(missing: &[TileId], window: &TileWindow, density: impl Fn(f64, f64) -> f64) -> f64 {
+    let edge_px = smgeo_engine::TILE_PX as f64;
+    let step_px = edge_px / f64::from(POINTS);
+    let (mut there, mut gone) = (0.0, 0.0);
+    for (at, tile) in window.tiles().enumerate() {
+        let (column, row) = (at as u32 % window.columns(), at as u32 / window.columns());
+        let along = |tile: u32, point: u32| f64::from(tile) * edge_px + (f64::from(point) + 0.5) * step_px;
+        let points = (0..POINTS * POINTS).map(|point| (point % POINTS, point / POINTS));
+        let weight: f64 = points.map(|(x, y)| density(along(column, x), along(row, y))).sum();
+        if missing.contains(&tile) { gone += weight } else { there += weight }
+    }
+    gone / (gone + there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three by three tiles, of which the one in the middle is missing, and a ray's density of 25 px about a point, on a floor.
+    fn share(x: f64, y: f64) -> f64 {
+        let window = TileWindow::new(TileId { z: 18, x: 1000, y: 2000 }, 3, 3).unwrap();
+        let missing = [TileId { z: 18, x: 1001, y: 2001 }];
+        share_over(&missing, &window, |px, py| {
+            0.99 * (-((px - x).powi(2) + (py - y).powi(2)) / (2.0 * 25.0_f64.powi(2))).exp() + 0.01
+        })
+    }
+
+    #[test]
+    fn a_ray_that_meets_the_edge_of_a_missing_tile_is_half_over_it() {
+        // The floor is 0.01 of 589,824 px, the ray 0.99 of 2 pi 25^2 px.
+        let [floor, ray] = [0.01 * 768.0 * 768.0, 0.99 * 2.0 * std::f64::consts::PI * 25.0 * 25.0];
+        for (x, y, over) in [(384.0, 384.0, 1.0), (256.0, 384.0, 0.5), (256.0, 256.0, 0.25), (128.0, 384.0, 0.0)] {
+            let expected = (floor / 9.0 + ray * over) / (floor + ray);
+            assert!((share(x, y) - expected).abs() < 0.01, "{x} {y}: {} {expected}", share(x, y));
+        }
+    }
+
+    #[test]
+    fn without_a_ray_a_missing_tile_counts_as_large_as_it_is() {
+        let window = TileWindow::new(TileId { z: 18, x: 1000, y: 2000 }, 4, 2).unwrap();
+        assert_eq!(share_over(&[TileId { z: 18, x: 1003, y: 2001 }], &window, |_, _| 1.0), 0.125);
     }
 }

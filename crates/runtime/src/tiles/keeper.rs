@@ -86,8 +86,11 @@ impl TileKeeper {
             .filter(|tile| !wish.failed.contains_key(tile) && self.shared.tiles.peek(*tile).is_none())
             .collect();
         wish.wanted = wanted;
+        let has_work = !wish.waiting.is_empty();
         drop(wish);
-        self.shared.changed.notify_all();
+        if has_work {
+            self.shared.changed.notify_all();
+        }
     }
 
     /// Says how far a tile is, without waiting for it.

@@ -28,12 +28,15 @@ pub const REACH_M: [f64; 2] = [110.0, 70.0];
 const RAY_SIGMA_M: f64 = 10.0;
 pub const EVIDENCE_MAX: usize = 16;
 
-/// Makes a picture for any tile.
-struct Ground(TilesInfo);
+/// Makes a picture for any tile west of a column.
+struct Ground {
+    info: TilesInfo,
+    columns_end: u32,
+}
 
 impl TileSource for Ground {
     fn info(&self) -> &TilesInfo {
-        &self.0
+        &self.info
     }
 
     fn encoded(&self, tile: TileId) -> Result<EncodedTile, TileError> {
@@ -41,6 +44,9 @@ impl TileSource for Ground {
     }
 
     fn tile(&self, id: TileId) -> Result<TilePicture, TileError> {
+        if id.x >= self.columns_end {
+            return Err(TileError::Missing { tile: id, store: self.info.name.clone() });
+        }
         let mut sha256 = [0; 32];
         sha256[..4].copy_from_slice(&id.x.to_le_bytes());
         sha256[4..8].copy_from_slice(&id.y.to_le_bytes());
@@ -66,6 +72,11 @@ pub struct Flight {
 impl Flight {
     /// Begins a flight that asks the network of a package, a folder beside the crates.
     pub fn new(package: &str) -> Flight {
+        Self::over(package, u32::MAX)
+    }
+
+    /// The same over a map that ends at a column of tiles.
+    pub fn over(package: &str, columns_end: u32) -> Flight {
         let clock = HandClock::shared();
         let info = TilesInfo {
             name: "made ground".into(),
@@ -76,7 +87,7 @@ impl Flight {
             zoom_min: ZOOM,
             zoom_max: ZOOM,
         };
-        let tiles = Arc::new(RamTiles::new(Box::new(Ground(info)), 1 << 28));
+        let tiles = Arc::new(RamTiles::new(Box::new(Ground { info, columns_end }), 1 << 28));
         let keeper = Arc::new(TileKeeper::start(tiles, 2, clock.clone()).unwrap());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(package);
         let package = Arc::new(smgeo_engine::Package::open(&folder).unwrap());
@@ -149,6 +160,22 @@ impl Flight {
         while ahead.iter().any(|tile| matches!(self.keeper.state(*tile), TileState::Loading)) {
             std::thread::yield_now();
         }
+    }
+
+    /// Says that one tile will be needed, the one below.
+    pub fn look_down(&mut self) {
+        self.ahead.send_replace([TileId::containing(self.place(self.east_m(), 0.0), ZOOM)].into());
+    }
+
+    /// Counts tiles that could not be read in the window of a click, once none of them is being read.
+    pub fn unreadable(&self, across: f64, along: f64) -> usize {
+        let ray = self.ray(self.east_m() + across * REACH_M[0], along * REACH_M[1]);
+        let window = self.windows.around(&ray).unwrap();
+        let states = || window.tiles().map(|tile| self.keeper.state(tile));
+        while states().any(|state| matches!(state, TileState::Loading)) {
+            std::thread::yield_now();
+        }
+        states().filter(|state| matches!(state, TileState::Failed(_))).count()
     }
 
     fn east_m(&self) -> f64 {
