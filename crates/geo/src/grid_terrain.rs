@@ -7,7 +7,8 @@ use nalgebra::Vector3;
 
 use crate::{EarthError, Terrain};
 
-/// Nodes on a square grid of a local frame. A NaN node is a void: the cells around it have no ground.
+/// Nodes on a square grid of a local frame. A NaN node is a void: the cells around it have no ground that is known, and a ray that
+/// passes one lower than the grid's highest node meets nothing that is known.
 #[derive(Debug, Clone)]
 pub struct GridTerrain {
     west_m: f64,
@@ -17,6 +18,7 @@ pub struct GridTerrain {
     rows: usize,
     heights_m: Vec<f64>,
     slope_max: f64,
+    highest_m: f64,
 }
 
 /// Where a grid lies: its south-west node and the distance between nodes.
@@ -44,7 +46,8 @@ impl GridTerrain {
             return Err(EarthError::Grid { columns, rows, values: heights_m.len() });
         }
         let slope_max = steepest(&heights_m, columns) / cell_m;
-        Ok(GridTerrain { west_m, south_m, cell_m, columns, rows, heights_m, slope_max })
+        let highest_m = heights_m.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Ok(GridTerrain { west_m, south_m, cell_m, columns, rows, heights_m, slope_max, highest_m })
     }
 
     /// The cell a point of the grid's area lies in, and the point in units of cells.
@@ -133,7 +136,9 @@ impl Terrain for GridTerrain {
                     }
                     is_above = true;
                 }
-                None => is_above = false,
+                // A ridge may stand there.
+                None if ray.at_m(from_m).min(ray.at_m(to_m)) <= self.highest_m => return None,
+                None => is_above = true,
             }
             if to_m >= leave_m {
                 return None;
@@ -169,6 +174,11 @@ struct GridRay {
 }
 
 impl GridRay {
+    /// The height at a range, metres.
+    fn at_m(&self, range_m: f64) -> f64 {
+        self.height_m + self.height_per_m * range_m
+    }
+
     /// The range of the first grid line beyond a range; infinite for a vertical ray.
     fn next_line_m(&self, from_m: f64) -> f64 {
         let next = |start: f64, per_m: f64| -> f64 {
@@ -241,4 +251,33 @@ fn steepest(heights_m: &[f64], columns: usize) -> f64 {
             .fold(0.0, f64::max)
     };
     most(1, &|k| !k.is_multiple_of(columns)).hypot(most(columns, &|_| true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Level ground of 1 km each way with nodes every 50 m, a tower of 60 m in its corner, and a strip without heights across it.
+    fn with_a_strip_unknown() -> GridTerrain {
+        let shape = GridShape { west_m: -500.0, south_m: -500.0, cell_m: 50.0, columns: 21, rows: 21 };
+        let height = |at: usize| match (at % 21, at / 21) {
+            (0, 0) => 60.0,
+            (12, _) => f64::NAN,
+            _ => 0.0,
+        };
+        GridTerrain::new(shape, (0..21 * 21).map(height).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_ray_that_passes_a_void_lower_than_the_highest_ground_meets_nothing_that_is_known() {
+        let terrain = with_a_strip_unknown();
+        let hit = |height_m: f64, east_m: f64| {
+            let way = Vector3::new(east_m, 0.0, -height_m);
+            terrain.first_hit(Vector3::new(-200.0, 10.0, height_m), way.normalize())
+        };
+        // The strip is from 50 to 150 m east. Steep: down before it. Then 200 m high at its end, and 40 m, where a tower might be.
+        assert!((hit(300.0, 100.0).unwrap() - 300.0_f64.hypot(100.0)).abs() < 1e-6);
+        assert!((hit(700.0, 490.0).unwrap() - 700.0_f64.hypot(490.0)).abs() < 1e-6);
+        assert_eq!(hit(150.0, 480.0), None);
+    }
 }

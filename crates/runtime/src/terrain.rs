@@ -29,6 +29,9 @@ const GRID_DRIFT_M_MAX: f64 = 2_000.0;
 /// Edge of an elevation tile.
 const TILE_PX: f64 = 256.0;
 
+/// No ground is lower or higher above the sea. Where a model has none its pixels are often black or transparent, which reads as -32,768.
+const HEIGHTS_M: std::ops::RangeInclusive<f64> = -500.0..=9_000.0;
+
 /// Says what is known of the ground.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -232,7 +235,8 @@ impl Model<'_> {
         let (column, row) = (x.rem_euclid(TILE_PX) as usize, y.rem_euclid(TILE_PX) as usize);
         let at = (row * TILE_PX as usize + column) * 3;
         let [red, green, blue] = [0, 1, 2].map(|i| f64::from(picture.rgb[at + i]));
-        Some(256.0 * red + green + blue / 256.0 - 32_768.0)
+        let height_m = 256.0 * red + green + blue / 256.0 - 32_768.0;
+        HEIGHTS_M.contains(&height_m).then_some(height_m)
     }
 
     /// Reads a tile. One that cannot be read is a hole like one that is not there, but it is told and counted.
@@ -266,11 +270,27 @@ mod tests {
         LatLon::new(47.0, 8.0).unwrap()
     }
 
+    #[test]
+    fn pixels_without_a_height_are_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = GroundSource::open(&model_of(folder.path(), 0)).unwrap();
+        let ground = source.around(place()).unwrap();
+        assert!((-3..=3).all(|step| ground.terrain.height_m(f64::from(step) * 1_200.0, 0.0).is_none()));
+    }
+
     /// A model that is 500 m high everywhere; the tile under `place` is damaged if `damaged`.
     fn model(folder: &Path, damaged: bool) -> Config {
+        let config = model_of(folder, 500 + 32_768);
+        if damaged {
+            damage_under_place(&folder.join("terrain.mbtiles"));
+        }
+        config
+    }
+
+    /// A model whose pixels all hold this number.
+    fn model_of(folder: &Path, coded: u32) -> Config {
         let path = folder.join("terrain.mbtiles");
         let mut png = std::io::Cursor::new(Vec::new());
-        let coded = 500 + 32_768_u32;
         let level = Rgb([(coded / 256) as u8, (coded % 256) as u8, 0]);
         RgbImage::from_pixel(256, 256, level).write_to(&mut png, ImageFormat::Png).unwrap();
         let png = bytes::Bytes::from(png.into_inner());
@@ -279,16 +299,15 @@ mod tests {
             let encoded = EncodedTile::new(png.clone(), tile, writer.name()).unwrap();
             writer.put([(tile, &encoded)]).unwrap();
         }
-        drop(writer);
-        if damaged {
-            let under = TileId::containing(place(), ZOOM);
-            let half = &png[..png.len() / 2];
-            let damage = "UPDATE tiles SET tile_data = ?1 WHERE tile_column = ?2 AND tile_row = ?3";
-            let row = (1_u32 << ZOOM) - 1 - under.y;
-            let changed = rusqlite::Connection::open(&path).unwrap().execute(damage, (half, under.x, row)).unwrap();
-            assert_eq!(changed, 1);
-        }
         Config::Terrarium { path, sigma_m: 2.0 }
+    }
+
+    fn damage_under_place(path: &Path) {
+        let under = TileId::containing(place(), ZOOM);
+        let damage = "UPDATE tiles SET tile_data = substr(tile_data, 1, length(tile_data) / 2) WHERE tile_column = ?1 AND tile_row = ?2";
+        let row = (1_u32 << ZOOM) - 1 - under.y;
+        let changed = rusqlite::Connection::open(path).unwrap().execute(damage, (under.x, row)).unwrap();
+        assert_eq!(changed, 1);
     }
 
     #[test]

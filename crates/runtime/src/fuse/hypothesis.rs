@@ -116,6 +116,10 @@ impl Hypothesis {
                 filter = at_rest(config, filter.position_ne_m(), by_views)?;
             }
         }
+        if elapsed_s > config.coasting_s {
+            // It was lost. The place may be the same; that it is has to be shown anew.
+            (self.confirmations, self.answers, self.views, self.is_probable) = (0, 0, 1, false);
+        }
         self.average(config, found.score, captured);
         self.filter = filter;
         self.confirmed = captured;

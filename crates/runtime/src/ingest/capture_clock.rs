@@ -11,6 +11,9 @@
 //! before widens the sigma until the next have agreed with it. Once they have, a great age is the link's doing and no sign of a
 //! wrong clock, and the sender's time is kept.
 //!
+//! A sender that says from the first that its pictures are seconds old may be wrong, or its link may be that slow: nobody can tell,
+//! so then a time is held to be as uncertain as the two differ. Only what is minutes off is a clock that was never set.
+//!
 //! Our own wall clock, through which the sender's time comes, is taken as it stood when the connection began: a step of it
 //! moves no capture time, but says by how much the clock was wrong then or is now, and that is part of the sigma.
 //!
@@ -29,6 +32,8 @@ const JUMP_NS: i64 = SECOND_NS;
 const UNDER_WAY_NS_MAX: i64 = 5 * SECOND_NS;
 /// A sender may be ahead of us by this, as far as two clocks that follow NTP may differ.
 const SENDER_AHEAD_NS_MAX: i64 = SECOND_NS / 20;
+/// No link holds video back for longer than this and still carries it.
+const LATE_NS_MAX: i64 = 60 * SECOND_NS;
 /// Reports come every five seconds by RTCP's rules, most senders' more often: what stands for so long was said twice.
 const TRIAL_NS: i64 = 6 * SECOND_NS;
 /// Reports that differ by less than this are the same: clocks drift, and their readings are not exact.
@@ -74,7 +79,7 @@ pub struct Trust {
     pub pts_sigma: Duration,
     /// One standard deviation of the sender's wall clock.
     pub sender_sigma: Duration,
-    /// The greatest age the sender's clock is believed.
+    /// The greatest age the sender's clock is believed. Zero: it is not looked at.
     pub sender_age_max: Duration,
 }
 
@@ -134,15 +139,18 @@ impl CaptureClock {
     /// The capture time by the best source that can be believed, ns on the process's timeline.
     fn target(&mut self, arrival: Arrival) -> (i64, TimeSource, Duration) {
         let (guess_ns, guess_source, guess_sigma) = self.guess(arrival);
-        if let Some(sender) = arrival.sender {
+        if let Some(sender) = arrival.sender.filter(|_| !self.trust.sender_age_max.is_zero()) {
             let (sender_ns, step) = self.unstepped(sender, arrival.wall_origin_us);
             let age_ns = signed_ns(arrival.at) - sender_ns;
             let age_ns_max = if self.confirmed { i64::MAX } else { ns(self.trust.sender_age_max) };
+            let apart = Duration::from_nanos(sender_ns.abs_diff(guess_ns));
             if (-SENDER_AHEAD_NS_MAX..=age_ns_max).contains(&age_ns) {
-                let apart = Duration::from_nanos(sender_ns.abs_diff(guess_ns));
                 let on_trial = self.trust.pts_sigma.max(apart);
                 let sigma = self.sender_sigma(sender_ns, arrival.running_ns, on_trial) + step;
                 return (sender_ns, TimeSource::Ntp, sigma);
+            }
+            if (0..=LATE_NS_MAX).contains(&age_ns) {
+                return (guess_ns, guess_source, guess_sigma.max(apart));
             }
         }
         (guess_ns, guess_source, guess_sigma)

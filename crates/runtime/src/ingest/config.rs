@@ -34,7 +34,8 @@ pub struct Config {
     /// One standard deviation of the sender's wall clock against ours.
     #[serde(default = "default::sender_clock_sigma_ms")]
     pub sender_clock_sigma_ms: u64,
-    /// A frame that is older than this by the sender's clock proves that clock wrong, and it is not used.
+    /// A frame that is older than this by the sender's clock is late, or that clock is wrong: its capture time is as uncertain as that.
+    /// Zero: the sender's clock is not looked at.
     #[serde(default = "default::sender_clock_age_ms_max")]
     pub sender_clock_age_ms_max: u64,
     /// So many pictures in a row, identical to the bit, mean a frozen camera.

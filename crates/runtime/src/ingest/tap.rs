@@ -17,6 +17,7 @@ use smgeo_flow::latest::Put;
 use smgeo_flow::{SharedClock, Stamp};
 use smgeo_messages::{AccessUnit, Frame, FrameId, PixelFormat};
 use tokio::sync::broadcast;
+use tracing::warn;
 
 use super::capture_clock::{Arrival, CaptureClock, CaptureTime};
 use super::counts::Counts;
@@ -24,6 +25,8 @@ use super::still::StillWatch;
 
 /// A decoder holds back at most 16 frames by the H.264 standard; four times that is beyond doubt lost.
 const PENDING_MAX: usize = 64;
+/// A capture time that is more uncertain than this because of what its sender says is told of, once a connection.
+const SENDER_DOUBT: Duration = Duration::from_secs(1);
 /// Access units that wait for the decoder; more means that it cannot keep up.
 const UNDECODED_MAX: u32 = 15;
 /// Pictures beyond this are refused: a decoder asked for them would take the machine's memory.
@@ -116,6 +119,7 @@ pub struct Tap {
 
 struct Stamping {
     capture_clock: CaptureClock,
+    is_doubt_told: bool,
     pending: VecDeque<Stamped>,
 }
 
@@ -133,7 +137,11 @@ impl Tap {
         let arrived_last_ns = AtomicU64::new(outlet.clock.now().ns());
         Self {
             outlet,
-            stamping: Mutex::new(Stamping { capture_clock, pending: VecDeque::with_capacity(PENDING_MAX) }),
+            stamping: Mutex::new(Stamping {
+                capture_clock,
+                is_doubt_told: false,
+                pending: VecDeque::with_capacity(PENDING_MAX),
+            }),
             waits_for_key: AtomicBool::new(false),
             arrived_last_ns,
             frames: AtomicU64::new(0),
@@ -218,6 +226,10 @@ impl Tap {
         let time = stamping.capture_clock.capture_time(arrival);
         if time.sender_refused {
             Counts::add(&self.outlet.counts.sender_time_refused);
+            if time.sigma > SENDER_DOUBT && !std::mem::replace(&mut stamping.is_doubt_told, true) {
+                let way_out = "where its clock is not set, ingest.sender_clock_age_ms_max = 0 ignores it";
+                warn!(sigma_s = time.sigma.as_secs_f64(), way_out, "video is late, or its sender's clock is wrong");
+            }
         }
         let id = FrameId(self.outlet.next_id.fetch_add(1, Ordering::Relaxed));
         let stamped = Stamped { id, pts: buffer.pts(), arrived, time };

@@ -71,6 +71,9 @@ pub struct CameraComponent {
     image: Repeating,
     geo: Repeating,
     was_active: bool,
+    // Whether a position was sent last, and whose lock was told last.
+    was_placed: bool,
+    told_locked: Option<TargetId>,
     heartbeat_at: Option<Stamp>,
     text_at: Option<Stamp>,
     last_order: Option<(Order, Stamp, Answer)>,
@@ -130,6 +133,8 @@ impl CameraComponent {
             image: Repeating::default(),
             geo: Repeating::default(),
             was_active: false,
+            was_placed: false,
+            told_locked: None,
             heartbeat_at: None,
             text_at: None,
             last_order: None,
@@ -328,17 +333,29 @@ impl CameraComponent {
             self.send(&camera_messages::image_status(shown.as_deref(), self.prompts.frame_px()), None);
             self.was_active = shown.is_some();
         }
-        if self.geo.is_due(now)
-            && let Some(message) = shown.as_ref().and_then(|track| camera_messages::geo_status(track))
-        {
-            self.send(&message, None);
+        if self.geo.is_due(now) {
+            let place = shown.as_ref().and_then(|track| camera_messages::geo_status(track));
+            // These messages carry no time: a position that holds no longer is taken back.
+            let withdrawn = (place.is_none() && self.was_placed).then(camera_messages::geo_withdrawn);
+            self.was_placed = place.is_some();
+            place.or(withdrawn).into_iter().for_each(|message| self.send(&message, None));
         }
-        let told = shown.as_ref().filter(|track| track.state == TrackState::Locked);
-        if self.config.status_text
-            && is_due(self.text_at, TEXT_EVERY)
-            && let Some((track, estimate)) = told.and_then(|track| Some((track, track.estimate.as_ref()?)))
+        if self.config.status_text {
+            self.send_text(shown.as_deref().filter(|track| track.state == TrackState::Locked), now);
+        }
+    }
+
+    /// Sends a line about the target that is locked, now and then, and one at once when it is so no longer.
+    fn send_text(&mut self, locked: Option<&Track>, now: Stamp) {
+        if let Some(told) = self.told_locked.filter(|told| locked.is_none_or(|track| track.target != *told)) {
+            self.told_locked = None;
+            self.send(&camera_messages::text_withdrawn(told, self.newest.get(&told).map(|track| track.state)), None);
+        }
+        let is_due = self.text_at.is_none_or(|last| now.since(last) >= TEXT_EVERY);
+        if let Some((track, estimate)) = locked.and_then(|track| Some((track, track.estimate.as_ref()?)))
+            && is_due
         {
-            self.text_at = Some(now);
+            (self.text_at, self.told_locked) = (Some(now), Some(track.target));
             self.send(&camera_messages::status_text(track, estimate), None);
         }
     }

@@ -8,7 +8,7 @@ use mavlink::dialects::ardupilotmega::{
     MavCmd, MavMessage, MavModeFlag, MavSeverity, MavState, MavType, VideoStreamEncoding, VideoStreamStatusFlags,
     VideoStreamType,
 };
-use smgeo_messages::{Estimate, Track, TrackState};
+use smgeo_messages::{Estimate, TargetId, Track, TrackState};
 
 use super::Answer;
 
@@ -189,13 +189,46 @@ pub(crate) fn geo_status(track: &Track) -> Option<MavMessage> {
     }))
 }
 
+/// What takes a position back that was sent before: there is none now.
+pub(crate) fn geo_withdrawn() -> MavMessage {
+    MavMessage::CAMERA_TRACKING_GEO_STATUS(dialect::CAMERA_TRACKING_GEO_STATUS_DATA {
+        tracking_status: CameraTrackingStatusFlags::CAMERA_TRACKING_STATUS_FLAGS_ERROR,
+        lat: i32::MAX,
+        lon: i32::MAX,
+        alt: f32::NAN,
+        h_acc: f32::NAN,
+        v_acc: f32::NAN,
+        vel_n: f32::NAN,
+        vel_e: f32::NAN,
+        vel_d: f32::NAN,
+        vel_acc: f32::NAN,
+        dist: f32::NAN,
+        hdg: f32::NAN,
+        hdg_acc: f32::NAN,
+        ..dialect::CAMERA_TRACKING_GEO_STATUS_DATA::DEFAULT
+    })
+}
+
 /// A line for ground stations that show no position of a target otherwise.
 pub(crate) fn status_text(track: &Track, estimate: &Estimate) -> MavMessage {
     let (lat, lon) = (estimate.at.lat_deg(), estimate.at.lon_deg());
-    let text = format!("TGT{} {lat:.5} {lon:.5} {:.0}m {}", track.target, estimate.ce90_m.ceil(), track.state.word());
+    let state = track.state.word();
+    line(
+        MavSeverity::MAV_SEVERITY_INFO,
+        format!("TGT{} {lat:.5} {lon:.5} {:.0}m {state}", track.target, estimate.ce90_m.ceil()),
+    )
+}
+
+/// What takes such a line back, with how the target stands now; none for one that is gone.
+pub(crate) fn text_withdrawn(target: TargetId, state: Option<TrackState>) -> MavMessage {
+    let state = state.map_or("gone", TrackState::word);
+    line(MavSeverity::MAV_SEVERITY_WARNING, format!("TGT{target} no longer locked: {state}"))
+}
+
+fn line(severity: MavSeverity, text: String) -> MavMessage {
     let cut: String = text.chars().take(50).collect();
     MavMessage::STATUSTEXT(dialect::STATUSTEXT_DATA {
-        severity: MavSeverity::MAV_SEVERITY_INFO,
+        severity,
         text: cut.as_str().into(),
         ..dialect::STATUSTEXT_DATA::DEFAULT
     })

@@ -2,7 +2,8 @@
 //!
 //! Position, airframe and gimbal are told at different moments and rates. Each is kept in its own row and interpolated at the
 //! asked moment: position along the straight line, attitude along the great arc. Past the newest sample a pose is carried
-//! on for a short, limited time, its sigmas growing; over a gap there is none, and the answer says what is missing.
+//! on for a short, limited time. Its sigmas grow there, and in the middle between samples; over a gap there is none, and the answer
+//! says what is missing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -228,7 +229,7 @@ impl PoseBuffer {
                 let turn = slerp(airframe.earlier, airframe.later, airframe.part);
                 let rate_rps = rate_rps(airframe.earlier, airframe.later, airframe.gap);
                 let mount = Euler::from_deg(yaw_deg, pitch_deg, roll_deg).ned_from_body();
-                Ok((turn * mount, Distance { age: airframe.age, is_past: airframe.is_past, rate_rps }))
+                Ok((turn * mount, Distance::of(&airframe, rate_rps)))
             }
             Mount::Gimbal => {
                 let gimbal = self.between(&self.gimbals, at)?;
@@ -236,7 +237,7 @@ impl PoseBuffer {
                 let (later, later_heading) = self.gimbal_turn(gimbal.later, gimbal.later_at)?;
                 let rate_rps = rate_rps(&earlier, &later, gimbal.gap);
                 let turn = slerp(&earlier, &later, gimbal.part);
-                let own = Distance { age: gimbal.age, is_past: gimbal.is_past, rate_rps };
+                let own = Distance::of(&gimbal, rate_rps);
                 Ok((turn, own.with(heading).with(later_heading)))
             }
         }
@@ -254,25 +255,22 @@ impl PoseBuffer {
             YawFrame::Heading { delta_yaw_rad } => (delta_yaw_rad, None),
             YawFrame::Vehicle => {
                 let airframe = self.between(&self.airframes, at).map_err(|_| NoPose::NoHeading)?;
-                let (age, is_past) = (airframe.age, airframe.is_past);
                 let rate_rps = rate_rps(airframe.earlier, airframe.later, airframe.gap);
-                (heading_rad(&airframe), Some(Distance { age, is_past, rate_rps }))
+                (heading_rad(&airframe), Some(Distance::of(&airframe, rate_rps)))
             }
         };
         Ok((UnitQuaternion::from_axis_angle(&Vector3::z_axis(), heading_rad) * gimbal.frame_from_gimbal, distance))
     }
 
-    /// Adds to the configured sigmas what the error of time moves, and what may have happened since the newest sample.
+    /// Adds to the configured sigmas what the error of time moves, and what may have happened between samples or since the newest.
     fn sigma(&self, place: &Between<&Place>, turn: &Distance, at_sigma: Duration) -> PoseSigma {
         let time_s = self.time_sigma_s.hypot(self.config.time_sigma_ms * 1e-3).hypot(at_sigma.as_secs_f64());
         let speed_mps =
             place.earlier.velocity_ned_mps.map_or(self.config.speed_mps_max * 0.25, |v| Vector3::from(v).norm());
-        let carried = |is_past: bool, age: Duration| if is_past { age.as_secs_f64() } else { 0.0 };
-        let place_s = carried(place.is_past, place.age);
-        let turn_s = carried(turn.is_past, turn.age);
-        let moved_m = (speed_mps * time_s).hypot(0.5 * CARRIED_MPS2 * place_s * place_s);
-        // While a gimbal turns, the time's error turns the camera; past the newest sample it may have begun to turn.
-        let turned_rad = (turn.rate_rps * time_s).hypot(CARRIED_RPS * turn_s);
+        let span_s = if place.is_past { place.age } else { place.gap }.as_secs_f64();
+        let moved_m = (speed_mps * time_s).hypot(0.5 * CARRIED_MPS2 * span_s * place.unseen_s());
+        // While a gimbal turns, the time's error turns the camera; where no sample is near it may have begun or ceased to turn.
+        let turned_rad = (turn.rate_rps * time_s).hypot(CARRIED_RPS * turn.unseen_s);
         let (told_horizontal_m, told_vertical_m) = self.accuracy_m.unwrap_or_default();
         let angle = |sigma_deg: f64| sigma_deg.to_radians().hypot(turned_rad);
         PoseSigma {
@@ -291,9 +289,14 @@ struct Distance {
     age: Duration,
     is_past: bool,
     rate_rps: f64,
+    unseen_s: f64,
 }
 
 impl Distance {
+    fn of<T>(between: &Between<T>, rate_rps: f64) -> Self {
+        Self { age: between.age, is_past: between.is_past, rate_rps, unseen_s: between.unseen_s() }
+    }
+
     /// The worst of two rotations of which one is made.
     fn with(self, other: Option<Distance>) -> Self {
         let Some(other) = other else { return self };
@@ -301,6 +304,7 @@ impl Distance {
             age: self.age.max(other.age),
             is_past: self.is_past || other.is_past,
             rate_rps: self.rate_rps.max(other.rate_rps),
+            unseen_s: self.unseen_s.max(other.unseen_s),
         }
     }
 }

@@ -14,6 +14,8 @@ use smgeo_flow::Stamp;
 const STEP_M: f64 = 15.0;
 /// A new place must repeat for so long before it is taken.
 const SETTLE: Duration = Duration::from_secs(3);
+/// So long after a jump the old place is still where the vehicle's velocity then leads; later it may be anywhere.
+const RETURN_MAX: Duration = Duration::from_secs(30);
 /// Poses are doubted for so long after a new place was taken, unless a return clears it.
 const DOUBT: Duration = Duration::from_secs(600);
 /// The acceleration that a vehicle may show between two positions, m/s².
@@ -144,7 +146,8 @@ impl PositionGate {
     fn returns(&mut self, fix: Fix) -> bool {
         let Some(before) = self.before_jump else { return false };
         let after_s = fix.at.seconds_after(before.at).max(0.0);
-        let is_back = off_course_m(&before, &fix) <= STEP_M + 2.0 * MISMATCH_MPS * after_s;
+        let is_back =
+            after_s <= RETURN_MAX.as_secs_f64() && off_course_m(&before, &fix) <= STEP_M + 2.0 * MISMATCH_MPS * after_s;
         if is_back {
             self.clear_doubt();
             self.trust_anew(fix);
@@ -250,6 +253,18 @@ mod tests {
             let back = fly(&mut gate, 10.0 + seconds, 11.0 + seconds, still);
             assert!(back.iter().all(|admitted| *admitted), "{seconds}");
             assert_eq!(gate.suspicion(at(11.0 + seconds)), None, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn long_after_a_jump_another_one_is_no_return() {
+        for metres in [0.0, 300.0] {
+            let mut gate = PositionGate::new(60.0);
+            fly(&mut gate, 0.0, 10.0, still);
+            fly(&mut gate, 10.0, 110.0, north(2_000.0));
+            let next = fly(&mut gate, 110.0, 112.0, north(metres));
+            assert!(next.iter().all(|admitted| !admitted), "{metres}");
+            assert_eq!(gate.suspicion(at(112.0)), Some(Suspicion::Jumped), "{metres}");
         }
     }
 

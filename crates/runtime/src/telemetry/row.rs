@@ -39,6 +39,17 @@ pub(crate) struct Between<T> {
     pub is_past: bool,
 }
 
+impl<T> Between<T> {
+    /// Returns the seconds over which something may have happened unseen: those since the newest sample; between two samples none at
+    /// either, and a quarter of their distance in the middle.
+    pub fn unseen_s(&self) -> f64 {
+        match self.is_past {
+            true => self.age.as_secs_f64(),
+            false => self.gap.as_secs_f64() * self.part * (1.0 - self.part),
+        }
+    }
+}
+
 impl<T> Row<T> {
     /// Makes an empty row that forgets what is older than `keep`.
     pub fn new(what: &'static str, keep: Duration) -> Self {

@@ -163,11 +163,13 @@ impl Flight {
     }
 
     /// Says that one tile will be needed, the one below.
+    #[allow(dead_code, reason = "the bench that flies over the same ground does not ask")]
     pub fn look_down(&mut self) {
         self.ahead.send_replace([TileId::containing(self.place(self.east_m(), 0.0), ZOOM)].into());
     }
 
     /// Counts tiles that could not be read in the window of a click, once none of them is being read.
+    #[allow(dead_code, reason = "the bench that flies over the same ground does not ask")]
     pub fn unreadable(&self, across: f64, along: f64) -> usize {
         let ray = self.ray(self.east_m() + across * REACH_M[0], along * REACH_M[1]);
         let window = self.windows.around(&ray).unwrap();

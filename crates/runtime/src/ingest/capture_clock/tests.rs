@@ -46,6 +46,18 @@ fn the_senders_time_is_taken_when_it_is_possible() {
 }
 
 #[test]
+fn video_that_is_late_from_the_first_is_as_uncertain_as_it_may_be_late() {
+    for (age_ms, sigma_ms) in [(2_500, 2_435), (59_000, 58_935), (61_000, 60), (-3_000, 60)] {
+        let time = clock().capture_time(frame(BEGIN_MS, 0, Some(age_ms)));
+        assert_eq!((time.source, time.sigma), (TimeSource::PtsArrival, Duration::from_millis(sigma_ms)), "{age_ms}");
+        assert!(time.sender_refused);
+    }
+    let ignoring = Trust { sender_age_max: Duration::ZERO, ..clock().trust };
+    let time = CaptureClock::new(ignoring).capture_time(frame(BEGIN_MS, 0, Some(2_500)));
+    assert_eq!((time.source, time.sigma), (TimeSource::PtsArrival, Duration::from_millis(60)));
+}
+
+#[test]
 fn capture_time_only_grows_when_the_first_sender_report_says_the_frames_are_older() {
     let mut clock = clock();
     let mut before = Stamp::default();

@@ -232,7 +232,7 @@ fn a_command_for_another_is_left_to_it() {
 }
 
 #[test]
-fn the_target_is_told_while_asked_for_and_a_lost_one_has_no_position() {
+fn the_target_is_told_while_asked_for_and_what_holds_no_longer_is_taken_back() {
     let mut bench = Bench::ready();
     assert_eq!(bench.command(MavCmd::MAV_CMD_SET_MESSAGE_INTERVAL, first(&[275.0, 100_000.0]), 0), ACCEPTED);
     assert_eq!(bench.command(MavCmd::MAV_CMD_SET_MESSAGE_INTERVAL, first(&[276.0, 100_000.0]), 0), ACCEPTED);
@@ -257,18 +257,24 @@ fn the_target_is_told_while_asked_for_and_a_lost_one_has_no_position() {
     let geo = geo.unwrap();
     assert_eq!((geo.lat, geo.lon), (471_200_000, 82_200_000));
     assert!((geo.h_acc - 2.0).abs() < 1e-3 && geo.alt.is_nan() && (geo.hdg - 0.927_295).abs() < 1e-5);
-    let text = bench.heard(|message| match message {
-        MavMessage::STATUSTEXT(data) => Some(data.text.to_str().unwrap_or_default().to_owned()),
-        _ => None,
-    });
-    assert_eq!(text.as_deref(), Some("TGT1 47.12000 8.22000 5m locked"));
+    let text = |bench: &Bench| {
+        bench.heard(|message| match message {
+            MavMessage::STATUSTEXT(data) => Some(data.text.to_str().unwrap_or_default().to_owned()),
+            _ => None,
+        })
+    };
+    assert_eq!(text(&bench).as_deref(), Some("TGT1 47.12000 8.22000 5m locked"));
     let (image, geo) = told(&mut bench, TrackState::Coasting);
+    assert_eq!(text(&bench).as_deref(), Some("TGT1 no longer locked: coasting"));
     assert!(image.unwrap().0.contains(CameraTrackingStatusFlags::CAMERA_TRACKING_STATUS_FLAGS_COASTING));
     assert_eq!(geo.unwrap().tracking_status.bits(), 9);
     let (image, geo) = told(&mut bench, TrackState::Lost);
     let (status, x, _) = image.unwrap();
     assert!(status.contains(CameraTrackingStatusFlags::CAMERA_TRACKING_STATUS_FLAGS_ERROR) && x.is_nan());
-    assert!(geo.is_none());
+    let geo = geo.unwrap();
+    assert_eq!((geo.tracking_status.bits(), geo.lat, geo.lon), (2, i32::MAX, i32::MAX));
+    assert!(told(&mut bench, TrackState::Lost).1.is_none(), "once");
+    assert_eq!(text(&bench), None, "once");
     // The track ends; the tracker is idle, once.
     bench.clock.advance(Duration::from_secs(3));
     bench.heard.clear();
@@ -306,7 +312,11 @@ fn another_target_is_never_told_as_the_one_the_ground_station_asked_for() {
         bench.heard.clear();
         bench.tracks.send(Arc::new(track(target, TrackState::Locked, bench.clock.as_ref()))).unwrap();
         bench.turn();
-        bench.heard(|message| matches!(message, MavMessage::CAMERA_TRACKING_GEO_STATUS(_)).then_some(())).is_some()
+        let is_placed = |message: &MavMessage| match message {
+            MavMessage::CAMERA_TRACKING_GEO_STATUS(data) => Some(data.lat != i32::MAX),
+            _ => None,
+        };
+        bench.heard(is_placed) == Some(true)
     };
     assert!(is_told(&mut bench, 7), "who asked for nothing is told what there is");
     assert_eq!(bench.command(MavCmd::MAV_CMD_CAMERA_TRACK_POINT, first(&[0.25, 0.625]), 0), ACCEPTED);

@@ -30,6 +30,24 @@ fn past_the_newest_sample_a_pose_is_carried_on_flagged_wider_and_not_for_long() 
 }
 
 #[test]
+fn between_samples_that_are_far_apart_a_pose_is_as_vague_as_what_may_have_happened() {
+    let sigma_deg = |gap_s: f64, part: f64| {
+        let mut buffer = PoseBuffer::new(PoseConfig::default());
+        for step in [0.0, 1.0, 2.0] {
+            buffer.put(&position(gap_s * step, 0.0, 0.0), at(gap_s * step)).unwrap();
+            buffer.put(&gimbal(gap_s * step, 0.0), at(gap_s * step)).unwrap();
+        }
+        buffer.pose_at(at(gap_s * (1.0 + part)), Duration::ZERO).unwrap().sigma.yaw_rad.to_degrees()
+    };
+    let told = PoseConfig::default().yaw_sigma_deg;
+    // Half a radian a second over a quarter of the gap: 7.2 degrees in the middle of a second.
+    for (gap_s, part, added) in [(0.9, 0.5, 6.45), (0.1, 0.5, 0.72), (0.9, 0.1, 2.32), (0.9, 0.0, 0.0)] {
+        let expected = f64::hypot(told, added);
+        assert!((sigma_deg(gap_s, part) - expected).abs() < 0.05, "{gap_s} s, {part}: {}", sigma_deg(gap_s, part));
+    }
+}
+
+#[test]
 fn a_frame_whose_time_is_uncertain_has_an_uncertain_pose() {
     // 10 m/s and 20 degrees a second: 300 ms are 3 m and 6 degrees.
     let buffer = flown();
