@@ -123,7 +123,7 @@ impl Prompts {
         }
         let shown = self.clock.now().minus(point.shown_ago.mean);
         let seen = self.frames.shown_at(shown).ok_or(PromptError::NoVideo)?;
-        self.check_age(&seen)?;
+        self.check_shown(&seen)?;
         // The last column's outer edge is still the last column.
         let inside = |fraction: f64, size_px: u32| (fraction * f64::from(size_px)).min(f64::from(size_px) - 0.5);
         let click = Pixel::new(inside(x, seen.width_px), inside(y, seen.height_px));
@@ -221,11 +221,15 @@ impl Prompts {
                 PromptError::FrameGone { frame, newest, limit: self.config.frame_age_max() }
             });
         };
-        self.check_age(&seen)?;
+        self.check_shown(&seen)?;
         Ok(seen)
     }
 
-    fn check_age(&self, seen: &SeenFrame) -> Result<(), PromptError> {
+    /// Refuses frames that do not show what the drone saw lately.
+    fn check_shown(&self, seen: &SeenFrame) -> Result<(), PromptError> {
+        if seen.frozen {
+            return Err(PromptError::VideoFrozen { frame: seen.id });
+        }
         let limit = self.config.frame_age_max();
         if self.clock.now().since(seen.captured) <= limit {
             return Ok(());

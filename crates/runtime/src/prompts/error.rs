@@ -32,6 +32,12 @@ pub enum PromptError {
         /// The newest frame.
         newest: FrameId,
     },
+    /// The camera stands still to the bit: what the frame shows is not what the drone sees.
+    #[error("the camera is frozen at frame {frame}: wait until the picture moves again, then click")]
+    VideoFrozen {
+        /// The frame that was named.
+        frame: FrameId,
+    },
     /// The click lies outside its frame.
     #[error("the click at {x}, {y} is outside the frame of {width_px} x {height_px} pixels: give pixels of that frame")]
     OutsideFrame {
@@ -81,6 +87,7 @@ impl PromptError {
             Self::NoVideo => "no_video",
             Self::FrameGone { .. } => "frame_gone",
             Self::FrameUnknown { .. } => "frame_unknown",
+            Self::VideoFrozen { .. } => "video_frozen",
             Self::OutsideFrame { .. } => "outside_frame",
             Self::OutsidePicture { .. } => "outside_picture",
             Self::UnknownTarget { .. } => "unknown_target",

@@ -60,6 +60,16 @@ async fn a_click_makes_a_target_in_the_frame_that_was_seen() {
 }
 
 #[actix_rt::test]
+async fn a_frozen_camera_cannot_be_clicked() {
+    let bench = Bench::with_video();
+    let captured = bench.clock.now();
+    bench.frames.note(SeenFrame { id: FrameId(101), captured, width_px: 1280, height_px: 720, frozen: true });
+    let refused = bench.click(FrameId(101), 20.0, 20.0).await.unwrap_err();
+    assert_eq!(refused.code(), "video_frozen", "{refused}");
+    assert!(bench.set.borrow().targets.is_empty());
+}
+
+#[actix_rt::test]
 async fn a_click_that_cannot_be_placed_is_refused_and_changes_nothing() {
     let bench = Bench::with_video();
     let cases = [
