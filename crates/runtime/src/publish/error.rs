@@ -18,6 +18,11 @@ pub enum PublishError {
         /// What zenoh said.
         reason: String,
     },
+    /// A client has nobody to connect to.
+    #[error(
+        "mode is \"client\", and neither connect nor the config_file names a router; give connect, or multicast_scouting = true"
+    )]
+    NoRouter,
     /// A record could not be handed to the bus.
     #[error("zenoh did not take {key}: {reason}")]
     Put {
@@ -45,7 +50,7 @@ impl PublishError {
     pub fn cause(&self) -> &'static str {
         match self {
             Self::Name { .. } => "name",
-            Self::Bus { .. } => "bus",
+            Self::Bus { .. } | Self::NoRouter => "bus",
             Self::Put { .. } => "put",
             Self::File { .. } => "file",
             Self::Json(_) => "json",

@@ -19,7 +19,7 @@ use smgeo_messages::{Basis, Estimate, FrameId, Prompt, PromptSource, TargetId, T
 use tokio::sync::broadcast;
 
 use super::camera_commands::Order;
-use super::zenoh::key_prefix;
+use super::zenoh::{ZenohMode, bus_config, key_prefix};
 use super::*;
 use crate::telemetry::{GpsFix, Link, LinkReader, MavlinkDecoder, PoseBuffer, PoseConfig, Received};
 

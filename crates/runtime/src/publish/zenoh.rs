@@ -23,54 +23,71 @@ use super::{Numbered, PublishError, Sink};
 /// A target that published nothing for so long was dropped: its key is deleted. Tracks are published twice a second at least.
 const SILENCE_MAX: Duration = Duration::from_secs(2);
 
-/// Says how the bus is joined.
-#[derive(Clone, Debug, Deserialize)]
+/// Where a peer listens unless it is told otherwise: on loopback only.
+const LISTEN: &str = "tcp/127.0.0.1:7447";
+
+/// Says how the bus is joined. What is absent is taken from `config_file`, and what that does not say either is as
+/// `configs/smgeo.toml` shows it.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZenohConfig {
     /// Whether others connect to us directly (`peer`) or we only reach a router (`client`).
-    pub mode: ZenohMode,
+    pub mode: Option<ZenohMode>,
     /// Where to listen, as a zenoh endpoint.
-    pub listen: Vec<String>,
+    pub listen: Option<Vec<String>>,
     /// Whom to connect to.
-    pub connect: Vec<String>,
+    pub connect: Option<Vec<String>>,
     /// Whether others are looked for by multicast.
-    pub multicast_scouting: bool,
+    pub multicast_scouting: Option<bool>,
     /// A zenoh configuration file (JSON5) to begin with: TLS, access control. The keys above are set on top of it.
     pub config_file: Option<std::path::PathBuf>,
 }
 
 /// Says how the bus is joined.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum ZenohMode {
     /// Others connect to us directly.
-    #[default]
     Peer,
     /// Everything goes through a router.
     Client,
 }
 
-impl Default for ZenohConfig {
-    fn default() -> Self {
-        Self {
-            mode: ZenohMode::Peer,
-            listen: vec!["tcp/127.0.0.1:7447".to_owned()],
-            connect: Vec::new(),
-            multicast_scouting: false,
-            config_file: None,
+impl ZenohMode {
+    fn json(self) -> &'static str {
+        match self {
+            Self::Peer => "\"peer\"",
+            Self::Client => "\"client\"",
         }
     }
 }
 
 impl ZenohConfig {
-    /// Checks the endpoints with nothing opened.
+    /// Checks the keys with nothing opened; what a file adds is checked when the bus is joined.
     pub fn check(&self) -> Result<(), PublishError> {
         let own = Self { config_file: None, ..self.clone() };
-        bus_config(&own).map(|_| ()).map_err(|error| self.failed(&error))
+        let bus = bus_config(&own).map_err(|error| self.failed(&error))?;
+        if self.config_file.is_none() { self.check_way(&bus) } else { Ok(()) }
+    }
+
+    /// Refuses a client that nothing leads to a router.
+    pub(super) fn check_way(&self, bus: &Config) -> Result<(), PublishError> {
+        let says = |key: &str, value: &str| bus.get_json(key).is_ok_and(|said| said == value);
+        let has_no_way = says("connect/endpoints", "[]") && says("scouting/multicast/enabled", "false");
+        match says("mode", ZenohMode::Client.json()) && has_no_way {
+            true => Err(PublishError::NoRouter),
+            false => Ok(()),
+        }
     }
 
     fn failed(&self, error: &::zenoh::Error) -> PublishError {
-        let endpoints = [self.listen.join(" "), self.connect.join(" ")].join(" ").trim().to_owned();
+        let listen = match (&self.listen, &self.config_file) {
+            (Some(endpoints), _) => endpoints.join(" "),
+            (None, Some(file)) => format!("the endpoints of {}", file.display()),
+            (None, None) => LISTEN.to_owned(),
+        };
+        let endpoints = [listen, self.connect.iter().flatten().cloned().collect::<Vec<_>>().join(" ")].join(" ");
+        let endpoints = endpoints.trim().to_owned();
         PublishError::Bus { endpoints, reason: error.to_string() }
     }
 }
@@ -94,7 +111,9 @@ impl ZenohSink {
     pub fn open(config: &ZenohConfig, drone: &str, clock: SharedClock) -> Result<Self, PublishError> {
         let prefix = key_prefix(drone)?;
         let failed = |error: ::zenoh::Error| config.failed(&error);
-        let session = ::zenoh::open(bus_config(config).map_err(failed)?).wait().map_err(failed)?;
+        let bus = bus_config(config).map_err(failed)?;
+        config.check_way(&bus)?;
+        let session = ::zenoh::open(bus).wait().map_err(failed)?;
         let newest = Newest::default();
         let (answering, now) = (newest.clone(), clock.clone());
         let queryable = session
@@ -169,25 +188,33 @@ pub(crate) fn key_prefix(drone: &str) -> Result<String, PublishError> {
     Ok(format!("smgeo/{drone}/track"))
 }
 
-fn bus_config(config: &ZenohConfig) -> ::zenoh::Result<Config> {
+pub(super) fn bus_config(config: &ZenohConfig) -> ::zenoh::Result<Config> {
     let mut bus = match &config.config_file {
         Some(file) => Config::from_file(file)?,
         None => Config::default(),
     };
-    let mode = match config.mode {
-        ZenohMode::Peer => "\"peer\"",
-        ZenohMode::Client => "\"client\"",
+    let zenohs = Config::default();
+    // A key counts before the file, and the file before our default. What is as zenoh itself has it, the file did not say.
+    let mut set = |key: &str, given: Option<String>, default: &str| {
+        let is_said = bus.get_json(key).ok() != zenohs.get_json(key).ok();
+        match given {
+            Some(given) => bus.insert_json5(key, &given),
+            None if is_said => Ok(()),
+            None => bus.insert_json5(key, default),
+        }
     };
-    bus.insert_json5("mode", mode)?;
+    let json = |endpoints: &Option<Vec<String>>| endpoints.as_ref().map(serde_json::to_string).transpose();
+    set("mode", config.mode.map(|mode| mode.json().to_owned()), ZenohMode::Peer.json())?;
+    set("connect/endpoints", json(&config.connect)?, "[]")?;
+    set("scouting/multicast/enabled", config.multicast_scouting.map(|is_on| is_on.to_string()), "false")?;
+    set("listen/endpoints", json(&config.listen)?, &format!("[\"{LISTEN}\"]"))?;
     // A client listens to nobody.
-    if config.mode == ZenohMode::Peer {
-        bus.insert_json5("listen/endpoints", &serde_json::to_string(&config.listen)?)?;
+    if bus.get_json("mode")? == ZenohMode::Client.json() {
+        bus.insert_json5("listen/endpoints", "[]")?;
     }
-    bus.insert_json5("connect/endpoints", &serde_json::to_string(&config.connect)?)?;
     // A peer tries in the background for ever. A client that has no router fails at once, and the stage is made anew.
     bus.insert_json5("connect/exit_on_failure", "false")?;
     bus.insert_json5("connect/timeout_ms", r#"{ "peer": -1, "client": 0 }"#)?;
-    bus.insert_json5("scouting/multicast/enabled", &config.multicast_scouting.to_string())?;
     Ok(bus)
 }
 

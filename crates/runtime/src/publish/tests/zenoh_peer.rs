@@ -18,10 +18,10 @@ fn joined(endpoint: &str) -> Session {
 #[test]
 fn a_peer_gets_each_track_and_a_late_joiner_the_newest() {
     let clock = SystemClock::shared();
-    let config = ZenohConfig { listen: vec![free_endpoint()], ..ZenohConfig::default() };
+    let config = ZenohConfig { listen: Some(vec![free_endpoint()]), ..ZenohConfig::default() };
     let sink = ZenohSink::open(&config, "uav1", clock.clone()).unwrap();
     let (mut stage, tracks) = stage(sink, 16, &clock);
-    let early = joined(&config.listen[0]);
+    let early = joined(&config.listen.as_ref().unwrap()[0]);
     let subscriber = early.declare_subscriber("smgeo/uav1/track/*").wait().unwrap();
     let mut sent = 0;
     // The subscription reaches the publisher in its own time; what was sent before it is what late joiners ask for.
@@ -38,7 +38,7 @@ fn a_peer_gets_each_track_and_a_late_joiner_the_newest() {
     assert_eq!((record.target, record.drone.as_str()), (7, "uav1"));
     tracks.send(Arc::new(track(8, TrackState::Searching, clock.as_ref()))).unwrap();
     stage.step().unwrap();
-    let late = joined(&config.listen[0]);
+    let late = joined(&config.listen.as_ref().unwrap()[0]);
     let replies = late.get("smgeo/uav1/track/*").timeout(Duration::from_secs(2)).wait().unwrap();
     let mut keys: Vec<(String, u64)> = replies
         .iter()
@@ -57,7 +57,8 @@ fn a_peer_gets_each_track_and_a_late_joiner_the_newest() {
 fn a_router_that_starts_later_is_found() {
     let clock = SystemClock::shared();
     let router = free_endpoint();
-    let config = ZenohConfig { listen: Vec::new(), connect: vec![router.clone()], ..ZenohConfig::default() };
+    let config =
+        ZenohConfig { listen: Some(Vec::new()), connect: Some(vec![router.clone()]), ..ZenohConfig::default() };
     let sink = ZenohSink::open(&config, "uav1", clock.clone()).unwrap();
     let (mut stage, tracks) = stage(sink, 16, &clock);
     let mut config = Config::default();
@@ -76,14 +77,14 @@ fn a_router_that_starts_later_is_found() {
 #[test]
 fn a_dropped_target_is_forgotten_by_the_bus() {
     let clock = HandClock::shared();
-    let config = ZenohConfig { listen: vec![free_endpoint()], ..ZenohConfig::default() };
+    let config = ZenohConfig { listen: Some(vec![free_endpoint()]), ..ZenohConfig::default() };
     let sink = ZenohSink::open(&config, "uav1", clock.clone()).unwrap();
     let (mut stage, tracks) = stage(sink, 16, &(clock.clone() as SharedClock));
     tracks.send(Arc::new(track(7, TrackState::Locked, clock.as_ref()))).unwrap();
     stage.step().unwrap();
     clock.advance(Duration::from_secs(31));
     stage.step().unwrap();
-    let late = joined(&config.listen[0]);
+    let late = joined(&config.listen.as_ref().unwrap()[0]);
     let replies = late.get("smgeo/uav1/track/*").timeout(Duration::from_secs(2)).wait().unwrap();
     assert_eq!(replies.iter().count(), 0);
 }
@@ -92,11 +93,60 @@ fn a_dropped_target_is_forgotten_by_the_bus() {
 fn a_bus_that_cannot_start_says_where() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = vec![format!("tcp/127.0.0.1:{}", taken.local_addr().unwrap().port())];
-    let config = ZenohConfig { listen: listen.clone(), ..ZenohConfig::default() };
+    let config = ZenohConfig { listen: Some(listen.clone()), ..ZenohConfig::default() };
     let error = ZenohSink::open(&config, "uav1", SystemClock::shared()).err().unwrap().to_string();
     assert!(error.contains(&listen[0]), "{error}");
     for name in ["", "a/b", "UAV", "a*", "drone 1", &"x".repeat(33)] {
         assert!(key_prefix(name).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn endpoints_of_the_file_stand_where_no_key_gives_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zenoh.json5");
+    let of_file = free_endpoint();
+    let text =
+        format!(r#"{{ listen: {{ endpoints: ["{of_file}"] }}, scouting: {{ multicast: {{ enabled: true }} }} }}"#);
+    std::fs::write(&file, text).unwrap();
+    let quiet =
+        ZenohConfig { multicast_scouting: Some(false), config_file: Some(file.clone()), ..ZenohConfig::default() };
+    let sink = ZenohSink::open(&quiet, "uav1", SystemClock::shared()).unwrap();
+    assert!(std::net::TcpListener::bind(of_file.trim_start_matches("tcp/")).is_err(), "nobody listens there");
+    drop(sink);
+    let said = |config: &ZenohConfig, key: &str| bus_config(config).unwrap().get_json(key).unwrap();
+    let by_file = ZenohConfig { config_file: Some(file.clone()), ..ZenohConfig::default() };
+    assert_eq!(said(&by_file, "scouting/multicast/enabled"), "true");
+    assert_eq!(said(&by_file, "connect/endpoints"), "[]");
+    let by_key = ZenohConfig { listen: Some(vec![free_endpoint()]), ..by_file };
+    assert_eq!(said(&by_key, "listen/endpoints"), format!("[\"{}\"]", by_key.listen.as_ref().unwrap()[0]));
+    // What the file leaves open is no more open than without a file.
+    std::fs::write(&file, "{}").unwrap();
+    let open = ZenohConfig { config_file: Some(file), ..ZenohConfig::default() };
+    for key in ["mode", "listen/endpoints", "scouting/multicast/enabled"] {
+        assert_eq!(said(&open, key), said(&ZenohConfig::default(), key), "{key}");
+    }
+    assert_eq!(said(&open, "listen/endpoints"), r#"["tcp/127.0.0.1:7447"]"#);
+}
+
+#[test]
+fn a_client_that_nothing_leads_to_a_router_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("zenoh.json5");
+    std::fs::write(&file, "{}").unwrap();
+    let client = ZenohConfig { mode: Some(ZenohMode::Client), ..ZenohConfig::default() };
+    let error = client.check().unwrap_err().to_string();
+    assert!(error.contains("give connect"), "{error}");
+    let alone = ZenohConfig { config_file: Some(file.clone()), ..client.clone() };
+    assert!(alone.check().is_ok(), "the file may name one");
+    assert!(matches!(ZenohSink::open(&alone, "uav1", SystemClock::shared()), Err(PublishError::NoRouter)));
+    std::fs::write(&file, r#"{ connect: { endpoints: ["tcp/127.0.0.1:9"] } }"#).unwrap();
+    assert!(alone.check_way(&bus_config(&alone).unwrap()).is_ok());
+    for led in [
+        ZenohConfig { connect: Some(vec!["tcp/127.0.0.1:9".to_owned()]), ..client.clone() },
+        ZenohConfig { multicast_scouting: Some(true), ..client },
+    ] {
+        assert!(led.check().is_ok(), "{led:?}");
     }
 }
 
@@ -107,12 +157,12 @@ fn the_python_example_prints_what_is_published() {
         return;
     }
     let clock = SystemClock::shared();
-    let config = ZenohConfig { listen: vec![free_endpoint()], ..ZenohConfig::default() };
+    let config = ZenohConfig { listen: Some(vec![free_endpoint()]), ..ZenohConfig::default() };
     let sink = ZenohSink::open(&config, "uav1", clock.clone()).unwrap();
     let (mut stage, tracks) = stage(sink, 16, &clock);
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/subscribe.py");
     let reader = std::process::Command::new("python3")
-        .args([example, "--connect", &config.listen[0], "--drone", "uav1", "--seconds", "1"])
+        .args([example, "--connect", &config.listen.as_ref().unwrap()[0], "--drone", "uav1", "--seconds", "1"])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
