@@ -174,6 +174,11 @@ impl FeatureCache {
         self.disk.as_ref().map_or(0, DiskCache::bytes)
     }
 
+    /// Whether the disk holds features and none of this encoder, so that all of them are of no use to it.
+    pub fn is_of_others(&self, encoder: EncoderHash) -> bool {
+        self.disk.as_ref().is_some_and(|disk| self.counted(disk.is_of_others(encoder)).unwrap_or(false))
+    }
+
     fn read_disk(&self, key: &FeatureKey) -> Option<Features> {
         let features = self.counted(self.disk.as_ref()?.get(key))??;
         self.disk_hits.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use half::f16;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
-use crate::cache::FeatureKey;
+use crate::cache::{EncoderHash, FeatureKey};
 use crate::error::EngineError;
 use crate::features::Features;
 
@@ -118,6 +118,14 @@ impl DiskCache {
             .map_err(|source| failed(&self.path, "read", source))
     }
 
+    /// Whether there are rows, and none of this encoder: what encoded them was another.
+    pub fn is_of_others(&self, encoder: EncoderHash) -> Result<bool, EngineError> {
+        let encoder = self.numbers.encoder(encoder);
+        let sql = "SELECT EXISTS (SELECT 1 FROM features) AND NOT EXISTS (SELECT 1 FROM features WHERE encoder = ?1)";
+        let asked = self.lock().connection.query_row(sql, [encoder.0], |row| row.get(0));
+        asked.map_err(|source| failed(&self.path, "read", source))
+    }
+
     /// Keeps features, and gives up the oldest ones where the budget asks for it. Features that 16 bits cannot hold, above 65,504,
     /// are not kept in them.
     pub fn put(&self, key: &FeatureKey, features: &Features) -> Result<(), EngineError> {
@@ -164,9 +172,13 @@ impl fmt::Debug for DiskCache {
 impl Numbers {
     /// What features are found under: what is rounded is not what the encoder gave.
     fn key(self, key: &FeatureKey) -> FeatureKey {
+        FeatureKey { encoder: self.encoder(key.encoder), ..*key }
+    }
+
+    fn encoder(self, encoder: EncoderHash) -> EncoderHash {
         match self {
-            Numbers::F32 => *key,
-            Numbers::F16 => FeatureKey { encoder: key.encoder.rounded("f16"), ..*key },
+            Numbers::F32 => encoder,
+            Numbers::F16 => encoder.rounded("f16"),
         }
     }
 

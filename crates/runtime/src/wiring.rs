@@ -104,6 +104,9 @@ impl Machine {
         let backend = backend::build(&config.engine, &package)?;
         let engine = backend.info().to_string();
         backend::check_windows(&engine, backend.window_tiles_max(), config.assemble.window_tiles_max)?;
+        if features.is_of_others(backend.info().encoder()) {
+            tracing::warn!(engine, "no tile in engine.features_file was encoded by this engine: encode them again");
+        }
         let about = about::about(&publisher, &package, backend.info(), store.info());
         let lens = config.camera.build().map_err(|problem| anyhow!(problem))?;
         GroundSource::open(&config.ground())?;

@@ -173,6 +173,19 @@ fn the_cache_of_another_version_starts_anew() {
 }
 
 #[test]
+fn a_file_that_only_another_encoder_filled_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("features.sqlite");
+    let cache = FeatureCache::new(BUDGET).with_disk(DiskCache::open(&path, BUDGET).unwrap());
+    let other = EncoderHash([8; 32]);
+    assert!(!cache.is_of_others(other), "an empty file is of nobody");
+    cache.put(key(1), features(1));
+    assert_eq!([key(1).encoder, other].map(|encoder| cache.is_of_others(encoder)), [false, true]);
+    let rounded = FeatureCache::new(BUDGET).with_disk(DiskCache::open(&path, BUDGET).unwrap().in_f16());
+    assert!(rounded.is_of_others(key(1).encoder), "what was kept in 32 bits is not found in 16");
+}
+
+#[test]
 fn the_budget_holds_and_the_oldest_go_first() {
     let folder = tempfile::tempdir().unwrap();
     let cache = DiskCache::open(&folder.path().join("features.sqlite"), 4 * 1024).unwrap();
