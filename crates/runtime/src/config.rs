@@ -11,7 +11,7 @@ use smgeo_engine::{EngineConfig, EngineError};
 use crate::prompts::PromptsConfig;
 use crate::publish::{CameraConfig, NdjsonConfig, ZenohConfig, key_prefix};
 use crate::telemetry::{GpsFix, LinkAddress, PoseConfig, Signing};
-use crate::tiles::TilesConfig;
+use crate::tiles::{TileError, TilesConfig};
 use crate::web::WebConfig;
 use crate::{assemble, camera, follow, fuse, ingest, locate, terrain};
 
@@ -183,10 +183,11 @@ pub struct Unfit(pub String);
 impl ConfigError {
     /// Returns the error of a start, as one of the configuration at `path` where it is one.
     pub fn of_start(error: anyhow::Error, path: &Path) -> anyhow::Error {
-        let is_setting = match error.downcast_ref::<EngineError>() {
-            Some(EngineError::Setting(_) | EngineError::NotACache { .. }) => true,
-            _ => error.is::<Unfit>(),
-        };
+        let is_setting = matches!(
+            error.downcast_ref::<EngineError>(),
+            Some(EngineError::Setting(_) | EngineError::NotACache { .. })
+        ) || matches!(error.downcast_ref::<TileError>(), Some(TileError::OtherImagery { .. }))
+            || error.is::<Unfit>();
         match is_setting {
             true => Self::Value { path: path.to_owned(), problem: format!("{error:#}") }.into(),
             false => error.context(format!("starting with {}", path.display())),
@@ -300,3 +301,4 @@ mod tests {
         }
     }
 }
+            (TileError::OtherImagery { store: "cache.mbtiles".into(), reason: "of no date".into() }.into(), true),

@@ -32,15 +32,19 @@ impl DiskCache {
             writer.set("name", "tile cache")?;
             return Ok(Self { file: Mutex::new(writer) });
         };
-        let refused = |reason: String| TileError::NotAStore { store: writer.name().clone(), reason };
+        let refused = |reason: String| TileError::OtherImagery { store: writer.name().clone(), reason };
         if source != **address {
-            return Err(refused(format!("it caches {source}, not {address}; name another file")));
+            return Err(refused(format!(
+                "it keeps tiles of {source}, not of {address}; name another file in tiles.cache, or delete it"
+            )));
         }
         let kept = writer.metadata("date")?.unwrap_or_else(|| NO_DATE.to_owned());
         if kept != date {
             let told = |date: &str| if date == NO_DATE { "no date".to_owned() } else { format!("the date {date}") };
             let (kept, date) = (told(&kept), told(date));
-            return Err(refused(format!("it caches imagery of {kept}, not {date}; name another file, or delete it")));
+            return Err(refused(format!(
+                "it keeps imagery of {kept}, not {date}; name another file in tiles.cache, or delete it"
+            )));
         }
         Ok(Self { file: Mutex::new(writer) })
     }

@@ -85,6 +85,14 @@ pub enum TileError {
         /// What was found, and the way out.
         reason: String,
     },
+    /// The cache keeps tiles of another server, or of imagery of another date.
+    #[error("the tile cache {store} is not of this imagery: {reason}")]
+    OtherImagery {
+        /// The cache's file.
+        store: Arc<str>,
+        /// What it keeps, and the way out.
+        reason: String,
+    },
     /// The store cannot be read or written.
     #[error("{store} cannot be used: {reason}")]
     Io {
@@ -129,7 +137,7 @@ pub enum TileError {
 
 impl TileError {
     /// Every word that [`Self::cause`] may give.
-    pub const CAUSES: [&str; 12] = [
+    pub const CAUSES: [&str; 13] = [
         "missing",
         "corrupt",
         "size",
@@ -138,6 +146,7 @@ impl TileError {
         "too_large",
         "altered",
         "not_a_store",
+        "other_imagery",
         "io",
         "refused",
         "unreachable",
@@ -155,6 +164,7 @@ impl TileError {
             Self::TooLarge { .. } => "too_large",
             Self::Altered { .. } => "altered",
             Self::NotAStore { .. } => "not_a_store",
+            Self::OtherImagery { .. } => "other_imagery",
             Self::Io { .. } => "io",
             Self::Refused { .. } => "refused",
             Self::Unreachable { .. } => "unreachable",

@@ -94,6 +94,8 @@ pub struct HttpTiles {
     template: String,
     client: Client,
     cache: Option<DiskCache>,
+    // Why there is none although one was asked for.
+    cache_trouble: Option<String>,
     breaker: Mutex<Breaker>,
     cache_errors: AtomicU64,
     cache_told: Mutex<Seldom>,
@@ -123,8 +125,11 @@ impl HttpTiles {
             .enable_all()
             .build()
             .map_err(|error| TileError::io(&name, &error))?;
-        let cache = config.cache.as_deref();
-        let cache = cache.map(|file| DiskCache::open(file, &name, config.date.as_deref())).transpose()?;
+        let (cache, cache_trouble) = match open_cache(&config, &name)? {
+            Some(Ok(cache)) => (Some(cache), None),
+            Some(Err(trouble)) => (None, Some(trouble)),
+            None => (None, None),
+        };
         let info = TilesInfo {
             imagery: hex::encode(Sha256::digest(format!("{name} {:?}", config.date))).into(),
             name,
@@ -137,7 +142,7 @@ impl HttpTiles {
         let breaker = Mutex::new(Breaker::default());
         let cache_errors = AtomicU64::new(0);
         let (cache_told, runtime) = (Mutex::default(), Some(runtime));
-        Ok(Self { info, template, client, cache, breaker, cache_errors, cache_told, clock, runtime })
+        Ok(Self { info, template, client, cache, cache_trouble, breaker, cache_errors, cache_told, clock, runtime })
     }
 
     /// Counts the failures of the server in a row.
@@ -222,6 +227,23 @@ impl TileSource for HttpTiles {
 
     fn cache_errors(&self) -> u64 {
         self.cache_errors.load(Ordering::Relaxed)
+    }
+
+    fn cache_trouble(&self) -> Option<String> {
+        self.cache_trouble.clone()
+    }
+}
+
+/// Opens the cache that is asked for, or says why it goes without. A cache of other imagery is an error: the setting is wrong.
+fn open_cache(config: &HttpConfig, address: &Arc<str>) -> Result<Option<Result<DiskCache, String>>, TileError> {
+    let Some(file) = &config.cache else { return Ok(None) };
+    match DiskCache::open(file, address, config.date.as_deref()) {
+        Ok(cache) => Ok(Some(Ok(cache))),
+        Err(error @ TileError::OtherImagery { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "tile cache not opened, tiles are not kept on disk");
+            Ok(Some(Err(format!("tiles.cache: {error}; what is fetched is not kept for the next run"))))
+        }
     }
 }
 

@@ -106,10 +106,11 @@ impl TileKeeper {
         }
     }
 
-    /// Says what is wrong with the map where it is wanted; nothing when all is well. A tile that it does not have is no fault.
+    /// Says what is wrong with the map where it is wanted, or else with its cache; nothing when all is well. A tile that it
+    /// does not have is no fault.
     pub fn trouble(&self) -> Option<String> {
         let wish = self.shared.wish();
-        let (_, cause) = wish.faults.first_key_value()?;
+        let Some((_, cause)) = wish.faults.first_key_value() else { return self.shared.tiles.cache_trouble() };
         match wish.faults.len() {
             1 => Some(cause.clone()),
             count => Some(format!("{count} tiles cannot be read, the first: {cause}")),

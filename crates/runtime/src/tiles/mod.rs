@@ -59,6 +59,11 @@ pub trait TileSource: Send + Sync {
     fn cache_errors(&self) -> u64 {
         0
     }
+
+    /// Says why what is fetched is not kept on disk, where that was asked for.
+    fn cache_trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Says what a store holds.

@@ -82,6 +82,10 @@ impl TileSource for RamTiles {
     fn cache_errors(&self) -> u64 {
         self.store.cache_errors()
     }
+
+    fn cache_trouble(&self) -> Option<String> {
+        self.store.cache_trouble()
+    }
 }
 
 impl<T: TileSource + ?Sized> TileSource for Arc<T> {
@@ -99,5 +103,9 @@ impl<T: TileSource + ?Sized> TileSource for Arc<T> {
 
     fn cache_errors(&self) -> u64 {
         (**self).cache_errors()
+    }
+
+    fn cache_trouble(&self) -> Option<String> {
+        (**self).cache_trouble()
     }
 }

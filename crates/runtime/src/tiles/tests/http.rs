@@ -112,7 +112,8 @@ fn a_server_is_asked_once_and_the_disk_answers_after_it() {
     assert_eq!(server.asked(), 2);
     // A cache belongs to one server, and to imagery of one date.
     let other = HttpConfig { cache: Some(cache.clone()), ..HttpConfig::of("http://127.0.0.1:9/{z}/{x}/{y}") };
-    assert!(HttpTiles::new(other, SystemClock::shared()).is_err());
+    let refused = HttpTiles::new(other, SystemClock::shared()).err().unwrap();
+    assert!(matches!(refused, TileError::OtherImagery { .. }), "{refused}");
     let newer = HttpConfig { cache: Some(cache), date: Some("2026-05".to_owned()), ..HttpConfig::of(&server.url) };
     let refused = HttpTiles::new(newer, SystemClock::shared()).err().unwrap().to_string();
     assert!(refused.contains("imagery of no date, not the date 2026-05"), "{refused}");
@@ -127,6 +128,20 @@ fn a_cache_that_cannot_be_used_is_counted_and_costs_no_tile() {
     rusqlite::Connection::open(&cache).unwrap().execute("DROP TABLE tiles", ()).unwrap();
     shows(&tiles.tile(TILE).unwrap(), TILE);
     assert_eq!(tiles.cache_errors(), 2, "neither read nor written");
+}
+
+#[test]
+fn a_cache_that_cannot_be_opened_is_told_and_costs_no_tile() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start();
+    let nowhere = folder.path().join("no/such/folder/cache.mbtiles");
+    let tiles = Arc::new(RamTiles::new(Box::new(server.tiles(Some(nowhere.clone()))), 1 << 24));
+    shows(&tiles.tile(TILE).unwrap(), TILE);
+    let keeper = TileKeeper::start(tiles, 1, SystemClock::shared()).unwrap();
+    let trouble = keeper.trouble().unwrap();
+    assert!(trouble.contains("tiles.cache") && trouble.contains(nowhere.to_str().unwrap()), "{trouble}");
+    let without = Arc::new(RamTiles::new(Box::new(server.tiles(None)), 1 << 24));
+    assert_eq!(TileKeeper::start(without, 1, SystemClock::shared()).unwrap().trouble(), None);
 }
 
 #[test]
