@@ -31,6 +31,9 @@ pub struct TilesConfig {
     /// The date of the imagery, where its owner states one; it goes into every fix.
     #[serde(default)]
     pub imagery_date: Option<String>,
+    /// For an address: who is to be credited, as its owner wants it said.
+    #[serde(default)]
+    pub attribution: Option<String>,
     /// RAM for decoded pictures: 0.19 MiB each.
     #[serde(default = "ram_mib_max")]
     pub ram_mib_max: u32,
@@ -46,6 +49,7 @@ impl TilesConfig {
             timeout_s: timeout_s(),
             zooms: zooms(),
             imagery_date: None,
+            attribution: None,
             ram_mib_max: ram_mib_max(),
         }
     }
@@ -97,6 +101,7 @@ pub fn open_source(config: &TilesConfig, clock: SharedClock) -> Result<Box<dyn T
             cache: config.cache.clone(),
             timeout_s: config.timeout_s,
             date: config.imagery_date.clone(),
+            attribution: config.attribution.clone(),
             zoom_min: config.zooms[0],
             zoom_max: config.zooms[1],
             ..HttpConfig::of(source)

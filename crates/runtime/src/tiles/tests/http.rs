@@ -145,6 +145,15 @@ fn a_cache_that_cannot_be_opened_is_told_and_costs_no_tile() {
 }
 
 #[test]
+fn a_server_is_credited_as_the_configuration_says() {
+    let url = "http://127.0.0.1:9/{z}/{x}/{y}";
+    let credited = TilesConfig { attribution: Some("(c) Somebody".to_owned()), ..TilesConfig::of(url) };
+    let attribution = |config| open(&config, SystemClock::shared()).unwrap().info().attribution.clone();
+    assert_eq!(attribution(credited).as_deref(), Some("(c) Somebody"));
+    assert_eq!(attribution(TilesConfig::of(url)), None);
+}
+
+#[test]
 fn what_a_bad_server_sends_is_refused_and_never_cached() {
     let cases = [
         (Behaviour::Status(404), "missing", 1),
