@@ -30,7 +30,7 @@ impl<'a> LinkAddress<'a> {
         match kind {
             "udpin" => number.parse::<u16>().ok().map(|_| Self::UdpIn(place)),
             "udpout" => number.parse::<u16>().ok().filter(|port| *port > 0).map(|_| Self::UdpOut(place)),
-            "serial" => number.parse().ok().map(|baud| Self::Serial { device: host, baud }),
+            "serial" => number.parse().ok().filter(|baud| *baud > 0).map(|baud| Self::Serial { device: host, baud }),
             _ => None,
         }
     }
@@ -55,6 +55,7 @@ mod tests {
             ("udpout:0.0.0.0:0", None),
             ("serial:/dev/ttyUSB0", None),
             ("serial:/dev/ttyUSB0:fast", None),
+            ("serial:/dev/ttyUSB0:0", None),
             ("tcp:127.0.0.1:5760", None),
             ("14550", None),
             ("", None),

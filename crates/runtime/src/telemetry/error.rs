@@ -21,6 +21,15 @@ pub enum TelemetryError {
         #[source]
         source: io::Error,
     },
+    /// The open port or device cannot be read.
+    #[error("{address} cannot be read: was it unplugged?")]
+    Read {
+        /// The address.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The key for signed messages cannot be read.
     #[error("the MAVLink key in {file} is not 64 hexadecimal digits")]
     Key {

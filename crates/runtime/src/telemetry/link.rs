@@ -1,33 +1,31 @@
 //! One MAVLink link: a UDP port or a serial line, read by one thread and written by several.
 //!
-//! A UDP port answers everyone it heard from lately, so that an autopilot, a simulator and a ground station may share it.
-//! Bytes that are no MAVLink, a signature that is wrong, a system that is not ours: each is counted and dropped.
+//! A UDP port answers everyone it heard from lately, so that an autopilot, a simulator and a ground station may share it. What
+//! is at the other end may come late: a serial line that is plugged in after the start, a name that is known once the network
+//! is up. Bytes that are no MAVLink, a signature that is wrong, a system that is not ours: each is counted and dropped.
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mavlink::dialects::ardupilotmega::MavMessage;
 use mavlink::error::MessageReadError;
 use mavlink::{
-    Connectable, Connection, MAVLinkMessageRaw, MAVLinkV2MessageRaw, MavConnection, MavHeader, MavlinkReader,
-    MavlinkVersion, Message, SerialConfig, SigningConfig, SigningData,
+    MAVLinkMessageRaw, MAVLinkV2MessageRaw, MavConnection, MavHeader, MavlinkReader, Message, SerialConfig,
+    SigningConfig, SigningData,
 };
 use serde::Deserialize;
 use smgeo_flow::{SharedClock, Stamp};
 
+use super::serial_line::SerialLine;
+use super::udp_port::{Place, UdpPort};
 use super::{LinkAddress, TelemetryError};
 
 /// How long a read waits, so that a stage can end.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
-/// Peers of one UDP port; a ninth takes the place of the one silent longest.
-const PEERS_MAX: usize = 8;
-/// A peer that was silent for so long is not written to any more.
-const PEER_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// The largest UDP datagram.
 const DATAGRAM_BYTES_MAX: usize = 65_536;
 
@@ -79,7 +77,7 @@ pub struct Received {
     pub from: Option<SocketAddr>,
 }
 
-/// Is one open link.
+/// Is one link.
 pub struct Link {
     address: String,
     port: Port,
@@ -90,47 +88,8 @@ pub struct Link {
 }
 
 enum Port {
-    Udp { socket: UdpSocket, peers: Mutex<HashMap<SocketAddr, Stamp>>, fixed: Option<SocketAddr>, only: Option<IpAddr> },
+    Udp(UdpPort),
     Serial(SerialLine),
-}
-
-/// Is a serial line, opened again when it was unplugged.
-struct SerialLine {
-    config: SerialConfig,
-    signing: Option<SigningConfig>,
-    // The crate's serial port reads and writes at once behind two locks; none while it is unplugged.
-    line: Mutex<Option<Arc<Connection<MavMessage>>>>,
-}
-
-impl SerialLine {
-    fn open(config: SerialConfig, signing: Option<SigningConfig>) -> io::Result<Self> {
-        let line = Self { config, signing, line: Mutex::default() };
-        line.connected()?;
-        Ok(line)
-    }
-
-    /// Returns the line, opened if it is not.
-    fn connected(&self) -> io::Result<Arc<Connection<MavMessage>>> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = &*line {
-            return Ok(line.clone());
-        }
-        let mut fresh = self.config.connect::<MavMessage>()?;
-        fresh.set_protocol_version(MavlinkVersion::V2);
-        fresh.set_allow_recv_any_version(true);
-        fresh.setup_signing(self.signing.clone());
-        Ok(line.insert(Arc::new(fresh)).clone())
-    }
-
-    /// Lets go of a line that fails.
-    fn forget(&self) {
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn send(&self, raw: &MAVLinkMessageRaw) -> bool {
-        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        line.is_some_and(|line| line.send_raw(raw).is_ok())
-    }
 }
 
 impl Link {
@@ -142,29 +101,47 @@ impl Link {
         signing: Option<&Signing>,
         clock: SharedClock,
     ) -> Result<Arc<Self>, TelemetryError> {
-        let failed = |source| TelemetryError::Open { address: address.to_owned(), source };
-        let udp = |bind: &str, fixed| -> Result<Port, TelemetryError> {
-            let socket = UdpSocket::bind(bind).map_err(failed)?;
-            socket.set_read_timeout(Some(READ_TIMEOUT)).map_err(failed)?;
-            Ok(Port::Udp { socket, peers: Mutex::default(), fixed, only })
-        };
+        let link = Self::prepare(address, only, signing, clock)?;
+        link.connect()?;
+        Ok(link)
+    }
+
+    /// Does the same, except that the other end may come later: [`connect`](Self::connect) opens a serial line and a port that
+    /// sends first. A wrong address or key is an error here, and so is a port to listen on that cannot be had.
+    pub fn prepare(
+        address: &str,
+        only: Option<IpAddr>,
+        signing: Option<&Signing>,
+        clock: SharedClock,
+    ) -> Result<Arc<Self>, TelemetryError> {
         let signing = signing.map(read_signing).transpose()?;
-        let port = match LinkAddress::read(address)? {
-            LinkAddress::UdpIn(place) => udp(place, None)?,
-            LinkAddress::UdpOut(place) => {
-                let unknown = || TelemetryError::Address { address: address.to_owned() };
-                let to = place.to_socket_addrs().map_err(failed)?.next().ok_or_else(unknown)?;
-                udp(if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" }, Some(to))?
-            }
+        let udp = |place| Port::Udp(UdpPort::new(place, only, READ_TIMEOUT));
+        let read = LinkAddress::read(address)?;
+        let port = match read {
+            LinkAddress::UdpIn(place) => udp(Place::Listen(place.to_owned())),
+            LinkAddress::UdpOut(place) => udp(Place::Send(place.to_owned())),
             LinkAddress::Serial { device, baud } => {
                 let config = SerialConfig::new(device.to_owned(), baud).timeout(READ_TIMEOUT);
-                Port::Serial(SerialLine::open(config, signing.clone()).map_err(failed)?)
+                Port::Serial(SerialLine::new(config, signing.clone()))
             }
         };
         let signing = signing.map(SigningData::from_config);
         let sequence = AtomicU8::new(0);
         let counts = Arc::default();
-        Ok(Arc::new(Self { address: address.to_owned(), port, signing, sequence, clock, counts }))
+        let link = Arc::new(Self { address: address.to_owned(), port, signing, sequence, clock, counts });
+        if matches!(read, LinkAddress::UdpIn(_)) {
+            link.connect()?;
+        }
+        Ok(link)
+    }
+
+    /// Opens what is not open yet.
+    pub fn connect(&self) -> Result<(), TelemetryError> {
+        let connected = match &self.port {
+            Port::Udp(port) => port.connected().map(|_| ()),
+            Port::Serial(line) => line.connected().map(|_| ()),
+        };
+        connected.map_err(|source| TelemetryError::Open { address: self.address.clone(), source })
     }
 
     /// The address it was opened with.
@@ -177,10 +154,10 @@ impl Link {
         &self.counts
     }
 
-    /// The UDP address that is listened on; `None` for a serial line.
+    /// The UDP address that is listened on; `None` for a serial line, and before the port is open.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match &self.port {
-            Port::Udp { socket, .. } => socket.local_addr().ok(),
+            Port::Udp(port) => port.local_address(),
             Port::Serial(_) => None,
         }
     }
@@ -204,16 +181,9 @@ impl Link {
             None => raw.serialize_message(header, message),
         }
         match &self.port {
-            Port::Udp { socket, .. } => {
-                let all;
-                let addresses = match to {
-                    Some(_) => to.as_slice(),
-                    None => {
-                        all = self.peers();
-                        &all
-                    }
-                };
-                addresses.iter().for_each(|address| self.count_sent(socket.send_to(raw.raw_bytes(), address).is_ok()));
+            Port::Udp(port) => {
+                let sent = port.send(raw.raw_bytes(), to, self.clock.now());
+                sent.into_iter().for_each(|sent| self.count_sent(sent));
             }
             Port::Serial(line) => self.count_sent(line.send(&MAVLinkMessageRaw::V2(raw))),
         }
@@ -222,25 +192,6 @@ impl Link {
     fn count_sent(&self, sent: bool) {
         let count = if sent { &self.counts.sent } else { &self.counts.send_errors };
         count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn peers(&self) -> Vec<SocketAddr> {
-        let Port::Udp { peers, fixed, .. } = &self.port else { return Vec::new() };
-        let now = self.clock.now();
-        let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|_, heard| now.since(*heard) < PEER_SILENCE_MAX);
-        let others = peers.keys().filter(|address| Some(**address) != *fixed);
-        fixed.iter().chain(others).copied().collect()
-    }
-
-    fn remember(&self, from: SocketAddr, arrived: Stamp) {
-        let Port::Udp { peers, .. } = &self.port else { return };
-        let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if peers.len() >= PEERS_MAX && !peers.contains_key(&from) {
-            let silent = peers.iter().min_by_key(|(_, heard)| **heard).map(|(address, _)| *address);
-            silent.map(|address| peers.remove(&address));
-        }
-        peers.insert(from, arrived);
     }
 
     /// Checks the signature and parses; counts what it refuses.
@@ -285,7 +236,7 @@ impl LinkReader {
     pub fn read(&mut self, into: &mut Vec<Received>) -> io::Result<()> {
         let link = self.link.clone();
         let result = match &link.port {
-            Port::Udp { socket, only, .. } => self.read_datagram(socket, *only, into),
+            Port::Udp(port) => self.read_datagram(port, into),
             Port::Serial(line) => self.read_serial(line, into),
         };
         if result.is_err() {
@@ -294,14 +245,14 @@ impl LinkReader {
         result
     }
 
-    fn read_datagram(&mut self, socket: &UdpSocket, only: Option<IpAddr>, into: &mut Vec<Received>) -> io::Result<()> {
-        let (length, from) = match socket.recv_from(&mut self.datagram) {
+    fn read_datagram(&mut self, port: &UdpPort, into: &mut Vec<Received>) -> io::Result<()> {
+        let (length, from) = match port.connected()?.socket.recv_from(&mut self.datagram) {
             Ok(received) => received,
             // A peer that is gone shows as a refused connection on a later read.
             Err(error) if is_nothing(error.kind()) || error.kind() == ErrorKind::ConnectionRefused => return Ok(()),
             Err(error) => return Err(error),
         };
-        if only.is_some_and(|only| only != from.ip()) {
+        if port.is_stranger(from) {
             self.link.counts.stranger.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
@@ -318,7 +269,7 @@ impl LinkReader {
         }
         // Only who speaks MAVLink to us, and signs it where asked to, is answered.
         if into.len() > before {
-            self.link.remember(from, arrived);
+            port.remember(from, arrived);
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use smgeo_geo::{Altitude, Euler, LatLon, attitude};
 use smgeo_messages::{GimbalAttitude, Telemetry, Told, VehicleHeight, VehiclePosition, YawFrame};
 
 use super::link::LinkReader;
-use super::{BootClock, Mapped, Received};
+use super::{BootClock, Mapped, Received, TelemetryError};
 
 /// Boot clocks of one system: a vehicle has a handful of components.
 const COMPONENTS_MAX: usize = 16;
@@ -318,7 +318,10 @@ impl Stage for MavlinkReceiver {
 
     fn step(&mut self) -> Result<(), Fault> {
         self.received.clear();
-        self.reader.read(&mut self.received).map_err(Fault::restart)?;
+        if let Err(source) = self.reader.read(&mut self.received) {
+            let address = self.reader.link().address().to_owned();
+            return Err(Fault::restart(TelemetryError::Read { address, source }));
+        }
         for received in self.received.drain(..) {
             if let Some(sample) = self.decoder.sample(&received)
                 && let Err(TrySendError::Full(_)) = self.samples.try_send(sample)

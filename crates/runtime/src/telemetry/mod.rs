@@ -17,6 +17,8 @@ mod no_pose;
 mod pose_config;
 mod position_gate;
 mod row;
+mod serial_line;
+mod udp_port;
 
 pub use address::LinkAddress;
 pub use boot_clock::{BootClock, BootClockJump, Mapped};

@@ -40,7 +40,8 @@ pub struct Ends<'a> {
     pub metrics: &'a Metrics,
 }
 
-/// Describes the stages that the configured telemetry needs. A link that cannot be opened is an error.
+/// Describes the stages that the configured telemetry needs. A port to listen on that cannot be opened is an error, and so is a
+/// log; what is at the other end of a link may come later.
 pub fn stages(config: &Config, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::Result<Vec<StageSpec>> {
     match &config.telemetry {
         None => Ok(Vec::new()),
@@ -57,7 +58,7 @@ pub fn stages(config: &Config, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::
 }
 
 fn link(config: &MavlinkConfig, clock: &SharedClock, ends: &Ends<'_>) -> anyhow::Result<Vec<StageSpec>> {
-    let link = Link::open(&config.address, config.only, config.signing.as_ref(), clock.clone())?;
+    let link = Link::prepare(&config.address, config.only, config.signing.as_ref(), clock.clone())?;
     counted::link(ends.metrics, link.counts());
     let (commands_sent, commands_taken) = bounded(COMMANDS_MAX);
     let mut stages = Vec::new();
@@ -77,6 +78,7 @@ fn link(config: &MavlinkConfig, clock: &SharedClock, ends: &Ends<'_>) -> anyhow:
     let commands = config.camera.is_some().then_some(commands_sent);
     let (config, samples, metrics) = (config.clone(), ends.samples.clone(), ends.metrics.clone());
     stages.push(StageSpec::new("telemetry", move || {
+        link.connect().map_err(Fault::restart)?;
         let delay = Duration::from_millis(config.delay_ms);
         let delay_sigma = Duration::from_millis(config.delay_sigma_ms);
         let decoder = MavlinkDecoder::new(config.system_id, config.gps_fix, delay, delay_sigma);

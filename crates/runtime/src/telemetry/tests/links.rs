@@ -94,6 +94,27 @@ fn a_serial_line_that_was_unplugged_is_opened_again() {
 }
 
 #[test]
+fn a_serial_line_that_is_not_there_at_the_start_is_opened_once_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = folder.path().join("radio");
+    let address = format!("serial:{}:57600", device.display());
+    let link = Link::prepare(&address, None, None, SystemClock::shared()).unwrap();
+    let missing = link.connect().unwrap_err().to_string();
+    assert!(missing.contains(&address), "{missing}");
+    link.send(1, 100, &attitude_message(), None);
+    assert_eq!(link.counts().send_errors.load(Ordering::Relaxed), 1);
+    let (mut radio, line) = TTYPort::pair().unwrap();
+    radio.set_timeout(Duration::from_secs(5)).unwrap();
+    std::os::unix::fs::symlink(line.name().unwrap(), &device).unwrap();
+    drop(line);
+    link.connect().unwrap();
+    link.send(1, 100, &attitude_message(), None);
+    let mut magic = [0];
+    radio.read_exact(&mut magic).unwrap();
+    assert_eq!(magic, [0xFD]);
+}
+
+#[test]
 fn a_signed_link_takes_no_unsigned_and_no_replayed_message() {
     let folder = tempfile::tempdir().unwrap();
     let key_file = folder.path().join("key");
