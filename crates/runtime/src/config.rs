@@ -132,6 +132,12 @@ impl MavlinkConfig {
         LinkAddress::read(&self.address).map_err(|error| format!("telemetry.mavlink.address: {error}"))?;
         self.camera.as_ref().map_or(Ok(()), CameraConfig::check)
     }
+
+    /// Returns the camera that we behave as, if we do: of the vehicle that is listened to, where no other is named.
+    pub fn camera(&self) -> Option<CameraConfig> {
+        let camera = self.camera.clone()?;
+        Some(CameraConfig { system_id: camera.system_id.or(self.system_id), ..camera })
+    }
 }
 
 /// Says where tracks go, besides the page.
@@ -285,11 +291,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_camera_is_of_the_vehicle_that_is_listened_to_unless_it_names_another() {
+        let system_of = |text: &str| toml::from_str::<MavlinkConfig>(text).unwrap().camera().unwrap().system_id;
+        let link = "address = \"udpin:0.0.0.0:14550\"\n";
+        assert_eq!(system_of(&format!("{link}system_id = 7\ncamera = {{}}")), Some(7));
+        assert_eq!(system_of(&format!("{link}system_id = 7\ncamera = {{ system_id = 9 }}")), Some(9));
+        assert_eq!(system_of(&format!("{link}camera = {{}}")), None);
+    }
+
+    #[test]
     fn an_error_of_the_start_is_one_of_the_configuration_where_another_start_would_not_help() {
         let missing = || EngineError::Missing { path: "encoder.onnx".into() };
         let errors = [
             (Err::<(), _>(EngineError::Setting("precision".into())).context("the engine").unwrap_err(), true),
             (Unfit("assemble.zoom is 3".into()).into(), true),
+            (TileError::OtherImagery { store: "cache.mbtiles".into(), reason: "of no date".into() }.into(), true),
             (missing().into(), false),
             (std::io::Error::other("no such device").into(), false),
         ];
@@ -301,4 +317,3 @@ mod tests {
         }
     }
 }
-            (TileError::OtherImagery { store: "cache.mbtiles".into(), reason: "of no date".into() }.into(), true),

@@ -138,6 +138,7 @@ impl Machine {
         let (prompts_set, prompts_seen) = watch::channel(PromptSet::default());
         let (picture_sent, picture_seen) = watch::channel::<Option<SharedFrame>>(None);
         let (drone_sent, drone_seen) = watch::channel::<Option<DroneView>>(None);
+        let (vehicle_sent, vehicle_seen) = watch::channel::<Option<u8>>(None);
         let (ahead_sent, ahead_seen) = watch::channel::<Arc<[TileId]>>(Arc::new([]));
 
         let prompts =
@@ -179,6 +180,8 @@ impl Machine {
             prompts: &prompts,
             frames: &frames_seen,
             metrics: &metrics,
+            health: &health,
+            vehicle: &vehicle_sent,
         };
         stages.extend(inputs::stages(&config, &clock, &inputs)?);
 
@@ -201,6 +204,7 @@ impl Machine {
             frames: frames_seen.clone(),
             picture: picture_seen,
             drone: drone_seen,
+            vehicle: vehicle_seen,
             tiles: Arc::new(about::Served(store)),
         })?;
         let listen = server.listen;

@@ -165,8 +165,17 @@ async fn health_is_503_until_every_part_works_and_names_what_does_not() {
 }
 
 #[actix_rt::test]
+async fn the_state_names_the_vehicle_once_it_is_known() {
+    let server = Harness::start();
+    assert!(get(&server.address, "/api/v1/state").await.json().get("vehicle").is_none());
+    server.vehicle.send_replace(Some(7));
+    assert_eq!(get(&server.address, "/api/v1/state").await.json()["vehicle"], json!({ "system_id": 7 }));
+}
+
+#[actix_rt::test]
 async fn every_key_of_the_state_stands_in_the_documentation() {
     let server = Harness::start();
+    server.vehicle.send_replace(Some(1));
     server.show(100, true, Bytes::new());
     server.fly();
     server.health.part("camera").degraded("no frame for 2 s");

@@ -15,7 +15,7 @@ const SHOWN_AGO_MS: RangeInclusive<f64> = 0.0..=10_000.0;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraConfig {
-    /// The vehicle's system id; where absent, that of the first autopilot heard on the link.
+    /// The vehicle's system id; where absent, that of `telemetry.mavlink`, else of the first autopilot heard on the link.
     pub system_id: Option<u8>,
     /// The first component id to try, 100 to 105.
     pub component_id: u8,

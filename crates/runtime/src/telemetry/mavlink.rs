@@ -172,6 +172,7 @@ impl MavlinkDecoder {
         }
         if is_autopilot(&received.message) || matches!(received.message, MavMessage::GLOBAL_POSITION_INT(_)) {
             self.system = Some(received.header.system_id);
+            tracing::info!(system_id = received.header.system_id, "vehicle chosen");
         }
     }
 
@@ -295,19 +296,19 @@ pub struct MavlinkReceiver {
     samples: Sender<Telemetry>,
     commands: Option<Sender<Received>>,
     received: Vec<Received>,
-    publish_counts: Box<dyn FnMut(&MavlinkDecoder) + Send>,
+    report: Box<dyn FnMut(&MavlinkDecoder) + Send>,
 }
 
 impl MavlinkReceiver {
-    /// Makes the stage. `commands` gets COMMAND_LONG and COMMAND_INT, and heartbeats; `publish_counts` is called after each step.
+    /// Makes the stage. `commands` gets COMMAND_LONG and COMMAND_INT, and heartbeats; `report` is called after each step.
     pub fn new(
         reader: LinkReader,
         decoder: MavlinkDecoder,
         samples: Sender<Telemetry>,
         commands: Option<Sender<Received>>,
-        publish_counts: Box<dyn FnMut(&MavlinkDecoder) + Send>,
+        report: Box<dyn FnMut(&MavlinkDecoder) + Send>,
     ) -> Self {
-        Self { reader, decoder, samples, commands, received: Vec::new(), publish_counts }
+        Self { reader, decoder, samples, commands, received: Vec::new(), report }
     }
 }
 
@@ -338,7 +339,7 @@ impl Stage for MavlinkReceiver {
                 *self.decoder.counts.refused.entry("commands_full").or_default() += 1;
             }
         }
-        (self.publish_counts)(&self.decoder);
+        (self.report)(&self.decoder);
         Ok(())
     }
 }

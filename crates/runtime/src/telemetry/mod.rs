@@ -19,6 +19,7 @@ mod position_gate;
 mod row;
 mod serial_line;
 mod udp_port;
+mod utc_watch;
 
 pub use address::LinkAddress;
 pub use boot_clock::{BootClock, BootClockJump, Mapped};
@@ -31,6 +32,7 @@ pub use mavlink::{GpsFix, MavlinkCounts, MavlinkDecoder, MavlinkReceiver};
 pub use no_pose::{NoPose, Rejected};
 pub use pose_config::{Mount, PoseConfig};
 pub use position_gate::{PositionGate, Suspicion};
+pub use utc_watch::UtcWatch;
 
 #[cfg(test)]
 mod tests;

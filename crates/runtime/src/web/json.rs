@@ -164,6 +164,9 @@ pub struct MachineBody {
     /// The newest frame; absent before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<VideoBody>,
+    /// The vehicle whose telemetry is taken; absent before one is known, and without a MAVLink link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vehicle: Option<VehicleBody>,
     /// Where the drone is; absent when that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pose: Option<PoseBody>,
@@ -215,6 +218,13 @@ pub struct VideoBody {
     pub height_px: u32,
     /// Whether the picture stands still to the bit: the camera is frozen.
     pub frozen: bool,
+}
+
+/// Names the vehicle.
+#[derive(Serialize)]
+pub struct VehicleBody {
+    /// Its MAVLink system id.
+    pub system_id: u8,
 }
 
 /// Is the drone at the capture time of a frame.
@@ -296,6 +306,7 @@ impl MachineBody {
             software: env!("CARGO_PKG_VERSION"),
             health: HealthBody::new(health, now),
             video: frame.map(|frame| VideoBody::new(frame, now)),
+            vehicle: None,
             pose: drone.map(|drone| PoseBody::new(drone, now)),
             model: about.model.as_ref().map(|model| ModelBody {
                 name: model.name.clone(),

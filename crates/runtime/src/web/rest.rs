@@ -13,7 +13,8 @@ use smgeo_geo::{Pixel, TileId};
 use smgeo_messages::{Frame, FrameId, Prompt, TargetId};
 
 use super::json::{
-    ChangeBody, FollowBody, HealthBody, MachineBody, TargetBody, TargetsBody, TrackBody, TracksBody, clock_us,
+    ChangeBody, FollowBody, HealthBody, MachineBody, TargetBody, TargetsBody, TrackBody, TracksBody, VehicleBody,
+    clock_us,
 };
 use super::problem::Problem;
 use super::server::WebParts;
@@ -147,7 +148,10 @@ async fn list_tracks(parts: Parts) -> HttpResponse {
 /// Describes the machine at this moment.
 pub(super) fn machine(parts: &WebParts) -> MachineBody {
     let drone = parts.drone.borrow();
-    MachineBody::new(&parts.about, parts.clock.as_ref(), &parts.health.now(), parts.frames.newest(), drone.as_ref())
+    let vehicle = parts.vehicle.borrow().map(|system_id| VehicleBody { system_id });
+    let frame = parts.frames.newest();
+    let known = MachineBody::new(&parts.about, parts.clock.as_ref(), &parts.health.now(), frame, drone.as_ref());
+    MachineBody { vehicle, ..known }
 }
 
 async fn show_state(parts: Parts) -> HttpResponse {

@@ -70,6 +70,8 @@ pub struct WebParts {
     pub picture: watch::Receiver<Option<SharedFrame>>,
     /// Where the drone is.
     pub drone: watch::Receiver<Option<DroneView>>,
+    /// The MAVLink system id of the vehicle that is listened to.
+    pub vehicle: watch::Receiver<Option<u8>>,
     /// Map tiles.
     pub tiles: Arc<dyn TileServer>,
 }

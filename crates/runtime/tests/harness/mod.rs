@@ -44,6 +44,7 @@ pub struct Harness {
     pub prompt_set: watch::Receiver<PromptSet>,
     pub picture: watch::Sender<Option<SharedFrame>>,
     pub drone: watch::Sender<Option<DroneView>>,
+    pub vehicle: watch::Sender<Option<u8>>,
     pub handle: ServerHandle,
     parts: WebParts,
     tiles: Arc<Squares>,
@@ -89,7 +90,7 @@ impl Harness {
         let limits = PromptsConfig::default();
         let prompts = Prompts::new(limits, clock.clone(), frames.clone(), metrics.clone(), set).start();
         let (units, tracks) = (broadcast::Sender::new(64), broadcast::Sender::new(64));
-        let (picture, drone) = (watch::Sender::new(None), watch::Sender::new(None));
+        let (picture, drone, vehicle) = (watch::Sender::new(None), watch::Sender::new(None), watch::Sender::new(None));
         let (heat, tiles) = (HeatBoard::default(), Arc::new(Squares::default()));
         let parts = WebParts {
             config,
@@ -106,6 +107,7 @@ impl Harness {
             frames: frames.clone(),
             picture: picture.subscribe(),
             drone: drone.subscribe(),
+            vehicle: vehicle.subscribe(),
             tiles: tiles.clone(),
         };
         let server = WebServer::start(parts.clone()).unwrap();
@@ -125,6 +127,7 @@ impl Harness {
             prompt_set,
             picture,
             drone,
+            vehicle,
             handle,
         }
     }
