@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::client::{Socket, get, raw, request, send};
 use harness::{Harness, place_of};
 use serde_json::json;
 use smgeo_engine::{Maps, Posterior};
@@ -359,20 +358,20 @@ async fn video_begins_with_a_key_frame_and_a_client_that_decodes_nothing_is_not_
 #[actix_rt::test]
 async fn seats_are_limited_and_free_again_when_a_client_leaves() {
     let listen = ([127, 0, 0, 1], 0).into();
-    let server = Harness::start_with(WebConfig { listen, live_clients_max: 1, ..WebConfig::default() });
-    let seated = Socket::open(&server.address, "/ws").await;
-    let upgrade = [
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    let refused = request(&server.address, "GET", "/ws", &upgrade, "").await;
-    assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
-    assert_eq!(server.metrics.errors("web", "busy").get(), 1);
+    let limits = WebConfig { listen, live_clients_max: 1, video_clients_max: 1, ..WebConfig::default() };
+    let server = Harness::start_with(limits);
+    let seated = [Socket::open(&server.address, "/ws").await, Socket::open(&server.address, "/ws/video").await];
+    for (path, who) in [("/ws", "live clients"), ("/ws/video", "video clients")] {
+        // A browser's page hears only what comes over an open socket.
+        let farewell = Socket::open(&server.address, path).await.closing().await.unwrap();
+        let reason = format!("1 {who} are connected, which is the limit: close one");
+        assert_eq!((u16::from(farewell.code), farewell.reason.as_str()), (1013, reason.as_str()), "{path}");
+    }
+    assert_eq!(server.metrics.errors("web", "busy").get(), 2);
     drop(seated);
     let seats = &server;
-    seats.until_async("the seat is free", async || Socket::try_open(&seats.address, "/ws").await.is_some()).await;
+    let is_seated = async || Socket::open(&seats.address, "/ws").await.is_spoken_to().await;
+    seats.until_async("the seat is free", is_seated).await;
 }
 
 #[actix_rt::test]

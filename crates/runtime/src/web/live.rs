@@ -17,7 +17,7 @@ use super::json::{ChangeBody, FollowBody, TargetBody, TargetsBody, TrackBody, cl
 use super::problem::{self, Problem};
 use super::rest::{ask, change, follow_of, machine};
 use super::server::{Room, WebParts};
-use super::socket::{Socket, refused};
+use super::socket::{Socket, refused, turn_away};
 use super::tracks::ShownTrack;
 use crate::prompts::Delete;
 
@@ -62,14 +62,17 @@ enum Request {
     },
 }
 
-/// Opens the socket, if there is a seat.
+/// Opens the socket; where there is no seat, it is closed again with the reason.
 pub(super) async fn connect(
     request: HttpRequest,
     body: web::Payload,
     parts: web::Data<WebParts>,
     room: web::Data<Room>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let seat = room.live.take(parts.config.live_clients_max, "live clients")?;
+    let seat = match room.live.take(parts.config.live_clients_max, "live clients") {
+        Ok(seat) => seat,
+        Err(why) => return turn_away(&request, body, &parts.metrics, why),
+    };
     let (response, socket, messages) = Socket::accept(&request, body, seat)?;
     let live = Live { tracks: parts.tracks.subscribe(), parts, socket };
     actix_rt::spawn(live.serve(messages));

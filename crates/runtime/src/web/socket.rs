@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use actix_web::error::PayloadError;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::{AggregatedMessageStream, CloseReason, Closed, ProtocolError, Session};
+use actix_ws::{AggregatedMessageStream, CloseCode, CloseReason, Closed, ProtocolError, Session};
 use bytes::Bytes;
 use tokio::time::{Interval, interval, timeout};
 
-use super::problem;
+use super::problem::{self, Problem};
 use super::server::Seat;
 use crate::control::Metrics;
 
@@ -87,12 +87,30 @@ impl Socket {
     }
 }
 
+/// Opens a socket only to say on it why there is no seat, and counts that: a browser's page cannot read a refusal that comes in
+/// place of the socket.
+pub(super) fn turn_away(
+    request: &HttpRequest,
+    body: web::Payload,
+    metrics: &Metrics,
+    why: Problem,
+) -> Result<HttpResponse, actix_web::Error> {
+    let (response, session, _) = actix_ws::handle(request, body)?;
+    problem::count(metrics, why.code);
+    let reason = CloseReason { code: CloseCode::Again, description: Some(why.message) };
+    actix_rt::spawn(async move {
+        // A client that is gone needs no farewell.
+        let _ = timeout(FAREWELL_MAX, session.close(Some(reason))).await;
+    });
+    Ok(response)
+}
+
 /// Counts and explains a message that broke the protocol or a limit.
 pub(super) fn refused(metrics: &Metrics, error: &ProtocolError) -> CloseReason {
     if let Some(code) = code(error) {
         problem::count(metrics, code);
     }
-    CloseReason { code: actix_ws::CloseCode::Policy, description: Some(error.to_string()) }
+    CloseReason { code: CloseCode::Policy, description: Some(error.to_string()) }
 }
 
 /// Returns the word for what was wrong with a message; none where it was the connection that broke.

@@ -14,7 +14,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use super::json::clock_us;
 use super::problem;
 use super::server::{Room, WebParts};
-use super::socket::{Socket, refused};
+use super::socket::{Socket, refused, turn_away};
 use crate::control::{Count, Metrics};
 
 /// Units that may be under way to one client: a second at 30 frames a second, and less than the socket's own queue of 32
@@ -35,14 +35,17 @@ struct Decoded {
     queue: u32,
 }
 
-/// Opens the socket, if there is a seat.
+/// Opens the socket; where there is no seat, it is closed again with the reason.
 pub(super) async fn connect(
     request: HttpRequest,
     body: web::Payload,
     parts: web::Data<WebParts>,
     room: web::Data<Room>,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let seat = room.video.take(parts.config.video_clients_max, "video clients")?;
+    let seat = match room.video.take(parts.config.video_clients_max, "video clients") {
+        Ok(seat) => seat,
+        Err(why) => return turn_away(&request, body, &parts.metrics, why),
+    };
     let (response, socket, messages) = Socket::accept(&request, body, seat)?;
     let flow = VideoFlow::new(&parts.metrics);
     let watcher = Watcher { units: parts.units.subscribe(), socket, flow, metrics: parts.metrics.clone() };

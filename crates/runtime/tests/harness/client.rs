@@ -96,10 +96,10 @@ impl Socket {
         Self { stream }
     }
 
-    /// Opens a socket, if the server has a seat.
-    pub async fn try_open(address: &str, path: &str) -> Option<Self> {
-        let opened = tokio_tungstenite::connect_async(format!("ws://{address}{path}")).await;
-        opened.ok().map(|(stream, _)| Self { stream })
+    /// Says whether the server's first word is one, and not a farewell.
+    pub async fn is_spoken_to(&mut self) -> bool {
+        let first = timeout(WAIT_MAX, self.next()).await.expect("a word or a farewell comes");
+        matches!(first, Message::Text(_))
     }
 
     pub async fn say(&mut self, message: &Value) {
