@@ -21,6 +21,8 @@ use super::harness::client::request;
 /// A browser on a loaded machine takes seconds to start.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A host name under which the browser finds this machine.
+pub const OTHER_NAME: &str = "drone.test";
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 pub struct Browser {
@@ -37,6 +39,8 @@ impl Browser {
         let process = Command::new(program)
             .args(["--headless", "--no-sandbox", "--remote-debugging-port=0", "--no-first-run", "--disable-extensions"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio"])
+            // A name that is this machine, as another machine would know it: its pages are no secure context.
+            .arg(format!("--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1"))
             // The map needs WebGL, which a machine without a GPU draws in software.
             .args(["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--window-size=1440,900"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
@@ -169,9 +173,19 @@ impl Tab {
     }
 
     pub async fn press(&mut self, key: &str) {
-        for kind in ["keyDown", "keyUp"] {
-            self.call("Input.dispatchKeyEvent", json!({ "type": kind, "key": key })).await;
+        // The character is what sends a form.
+        let down = match key {
+            "Enter" => json!({ "type": "keyDown", "key": key, "text": "\r" }),
+            _ => json!({ "type": "keyDown", "key": key }),
+        };
+        for event in [down, json!({ "type": "keyUp", "key": key })] {
+            self.call("Input.dispatchKeyEvent", event).await;
         }
+    }
+
+    /// Writes where the focus is.
+    pub async fn write(&mut self, text: &str) {
+        self.call("Input.insertText", json!({ "text": text })).await;
     }
 
     /// Keeps a picture of the page in the build's folder for temporary files, for people to look at.

@@ -8,10 +8,12 @@ mod harness;
 use std::rc::Rc;
 use std::time::Duration;
 
-use browser::{Browser, Tab};
+use browser::{Browser, OTHER_NAME, Tab};
 use feed::{FIRST, Feed, PICTURES};
+use harness::client::Socket;
 use harness::{HEIGHT_PX, Harness, WIDTH_PX, place_of};
 use serde_json::json;
+use smgeo_runtime::web::WebConfig;
 
 /// A page has so long to come up on a loaded machine.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -37,7 +39,9 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
         println!("skipped: the page test needs chromium (apt install chromium)");
         return;
     };
-    let server = Rc::new(Harness::start());
+    let listen = ([127, 0, 0, 1], 0).into();
+    let config = WebConfig { listen, hosts: vec![OTHER_NAME.to_owned()], ..WebConfig::default() };
+    let server = Rc::new(Harness::start_with(config));
     server.health.part("camera").ok();
     let feed = Feed::start(server.clone());
     let mut tab = browser.open(&format!("http://{}/", server.address), WATCH).await;
@@ -51,6 +55,8 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
     what_stands_still_is_marked_as_old_and_comes_back(&mut tab, &feed).await;
     without_h264_pictures_are_shown(&mut tab, &feed, &server).await;
     a_browser_without_webcodecs_gets_pictures(&browser, &server).await;
+    a_page_over_plain_http_says_what_video_needs(&browser, &server).await;
+    a_page_without_a_seat_says_which_limit_is_reached(&browser).await;
     nothing_is_asked_of_anyone_else(&tab, &server);
     a_daemon_that_is_gone_is_announced(&mut tab, &server).await;
     one_that_comes_back_with_another_map_is_shown_with_it(&mut tab, &server).await;
@@ -181,6 +187,33 @@ async fn a_browser_without_webcodecs_gets_pictures(browser: &Browser, server: &H
     let mut tab = browser.open(&format!("http://{}/", server.address), "delete window.VideoDecoder;").await;
     tab.until("window.smgeo && window.smgeo.shown() && smgeo.shown().width === 640", START_MAX).await;
     tab.until("document.getElementById('toast').textContent.includes('still pictures')", START_MAX).await;
+}
+
+async fn a_page_over_plain_http_says_what_video_needs(browser: &Browser, server: &Harness) {
+    server.show_picture(server.frames.newest().unwrap().id.0);
+    let port = server.address.rsplit(':').next().unwrap();
+    let mut tab = browser.open(&format!("http://{OTHER_NAME}:{port}/"), "").await;
+    tab.until("window.smgeo && window.smgeo.shown() && smgeo.shown().width === 640", START_MAX).await;
+    let help = format!("video needs https or a tunnel (ssh -L 8080:localhost:{port} {OTHER_NAME})");
+    tab.until(&format!("document.getElementById('toast').textContent.includes('{help}')"), START_MAX).await;
+    let gauge = tab.eval("document.getElementById('gauge-video').textContent").await;
+    assert!(gauge.as_str().unwrap().ends_with("still pictures"), "{gauge}");
+    tab.screenshot("plain-http").await;
+}
+
+async fn a_page_without_a_seat_says_which_limit_is_reached(browser: &Browser) {
+    let listen = ([127, 0, 0, 1], 0).into();
+    let limits = WebConfig { listen, live_clients_max: 1, video_clients_max: 1, ..WebConfig::default() };
+    let full = Harness::start_with(limits);
+    let seated = [Socket::open(&full.address, "/ws").await, Socket::open(&full.address, "/ws/video").await];
+    let mut tab = browser.open(&format!("http://{}/", full.address), "").await;
+    tab.until("document.getElementById('alarm')?.textContent.includes('1 live clients are connected')", START_MAX)
+        .await;
+    tab.until("document.getElementById('gauge-video').title.includes('1 video clients are connected')", START_MAX)
+        .await;
+    tab.screenshot("no-seat").await;
+    drop(seated);
+    tab.until("document.getElementById('alarm').hidden", START_MAX).await;
 }
 
 fn nothing_is_asked_of_anyone_else(tab: &Tab, server: &Harness) {

@@ -5,6 +5,8 @@ const WAIT_MAX_MS = 5_000;
 /** The state comes four times a second; so long without a word is a dead connection. */
 const SILENCE_MAX_MS = 3_000;
 const WATCH_EVERY_MS = 500;
+/** The code with which the daemon closes a socket that it has no seat for; the reason says which limit is reached. */
+export const NO_SEAT = 1013;
 /** A request that has no answer by then has none. */
 const ANSWER_MAX_MS = 4_000;
 
@@ -20,6 +22,8 @@ export class Link extends EventTarget {
     this.requests = new Map();
     this.nextId = 1;
     this.heardAt = -Infinity;
+    /** Why the daemon does not let this page in, while it does not; else null. */
+    this.refusal = null;
     this.connect();
     this.watchedAt = performance.now();
     setInterval(() => this.watch(), WATCH_EVERY_MS);
@@ -29,10 +33,10 @@ export class Link extends EventTarget {
     this.openedAt = performance.now();
     const socket = new WebSocket(socketUrl('/ws'));
     this.socket = socket;
-    socket.onopen = () => { this.waitMs = WAIT_MIN_MS; };
     socket.onmessage = (event) => this.hear(JSON.parse(event.data));
-    socket.onclose = () => {
+    socket.onclose = (event) => {
       if (this.socket !== socket) return;
+      this.refusal = event?.code === NO_SEAT ? event.reason : null;
       this.failAll('the connection to the daemon was lost');
       setTimeout(() => this.connect(), this.waitMs);
       this.waitMs = Math.min(this.waitMs * 2, WAIT_MAX_MS);
@@ -58,6 +62,9 @@ export class Link extends EventTarget {
 
   hear(message) {
     this.heardAt = performance.now();
+    // Not when it opens: one that has no seat for us opens too.
+    this.waitMs = WAIT_MIN_MS;
+    this.refusal = null;
     if (message.type !== 'answer') {
       this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
       return;

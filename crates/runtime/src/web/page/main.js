@@ -160,13 +160,15 @@ function drawAges() {
   byId('video-wait').hidden = Boolean(shown);
   byId('stage').classList.toggle('stale', old || (frozen && Boolean(shown)));
   document.body.classList.toggle('cut-off', lost);
-  showBanner('video-banner', old ? `NOT LIVE: this picture is ${ageText(videoMs)} old` : frozen && shown ? 'CAMERA FROZEN: the picture does not change' : '');
-  const alarm = byId('alarm');
-  alarm.hidden = !lost;
-  if (lost) alarm.textContent = state ? `Connection to the daemon lost ${ageText(link.silenceMs())} ago. Nothing on this page is live.` : 'Connecting to the daemon…';
+  const warning = old ? 'NOT LIVE: this picture is old' : frozen && shown ? 'CAMERA FROZEN: the picture does not change' : '';
+  showBanner('video-banner', warning, old ? ` (${ageText(videoMs)})` : '');
+  byId('video-wait').textContent = video.still ? `Waiting for a still picture: ${video.still}` : 'Waiting for video';
+  showBanner('alarm', lost ? alarmWords() : '', state ? ` Last heard ${ageText(link.silenceMs())} ago.` : '');
   const pose = state?.pose;
   const telemetryMs = pose ? clock.ageMs(pose.captured_clock_us) + pose.telemetry_age_ms : Infinity;
-  gauge('video', shown ? ageText(videoMs) : '–', !shown || old || frozen);
+  const videoText = shown ? ageText(videoMs) : '–';
+  if (video.still) gauge('video', `${videoText} · still pictures`, true, video.still);
+  else gauge('video', videoText, !shown || old || frozen);
   gauge('telemetry', ageText(telemetryMs), telemetryMs > TELEMETRY_STALE_MS);
   gauge('height', pose ? `${Math.round(pose.altitude_msl_m)} m MSL${pose.height_ground_m === undefined ? '' : `, ${Math.round(pose.height_ground_m)} m AGL`}` : '–', !pose);
   gauge('imagery', state?.imagery ? [storeName(state.imagery.name), state.imagery.date].filter(Boolean).join(', ') : 'none', !state?.imagery);
@@ -174,10 +176,15 @@ function drawAges() {
   byId('frame-label').textContent = shown ? `frame ${shown.frame} · ${shown.width}×${shown.height}` : '';
 }
 
-function gauge(name, text, isBad) {
+function alarmWords() {
+  if (link.refusal) return `No seat for this page: ${link.refusal}. It asks again by itself. Nothing on it is live.`;
+  return state ? 'Connection to the daemon lost. Nothing on this page is live.' : 'Connecting to the daemon…';
+}
+
+function gauge(name, text, isBad, title = text) {
   const element = byId(`gauge-${name}`);
   if (element.textContent !== text) element.textContent = text;
-  element.title = text;
+  element.title = title;
   element.classList.toggle('bad', isBad);
 }
 
@@ -201,10 +208,13 @@ function drawHealth() {
   }));
 }
 
-function showBanner(id, text) {
+/** Shows words, and an age that may change as often as it likes: it is not read out. No words, no banner. */
+function showBanner(id, words, age = '') {
   const banner = byId(id);
-  banner.hidden = !text;
-  if (banner.textContent !== text) banner.textContent = text;
+  banner.hidden = !words;
+  for (const [part, text] of [[0, words], [1, age]]) {
+    if (banner.children[part].textContent !== text) banner.children[part].textContent = text;
+  }
 }
 
 let toastTimer = null;

@@ -5,10 +5,12 @@
 // to decode, snapshots are shown, which name their frame too: in a browser without WebCodecs (or a page without a secure
 // context), and for a camera whose video is not H.264.
 
-import { socketUrl } from './link.js';
+import { NO_SEAT, socketUrl } from './link.js';
 import { codecOf, parseVideoMessage } from './h264.js';
 
 const RECONNECT_MS = 500;
+/** Where all seats are taken, one is asked for less often. */
+const SEAT_RETRY_MS = 5_000;
 /** So many decoder errors without a picture in between: the browser cannot decode this video. */
 const ERRORS_MAX = 5;
 /** Pictures a decoder may hold back; older entries are of units it has dropped. */
@@ -34,13 +36,13 @@ export class Video extends EventTarget {
     this.frameSize = null;
     this.errors = 0;
     this.unitAt = performance.now();
-    /** Whether the operator was told that there are snapshots only, for want of units. */
-    this.still = false;
+    /** Why there are still pictures only, as the operator was told; null while there is video. */
+    this.still = null;
     this.draw = this.draw.bind(this);
     requestAnimationFrame(this.draw);
     if ('VideoDecoder' in window) this.connect();
     // Later, so that whoever made this can listen first.
-    else queueMicrotask(() => this.fallBack('this browser has no WebCodecs here'));
+    else queueMicrotask(() => this.fallBack(whyNoDecoder()));
     this.fetchSnapshots();
   }
 
@@ -62,17 +64,20 @@ export class Video extends EventTarget {
     this.codec = null;
     // Of the newest socket only: one that was given up may still deliver, or end.
     socket.onmessage = (event) => { if (this.socket === socket) this.take(parseVideoMessage(event.data)); };
-    socket.onclose = () => {
+    socket.onclose = ({ code, reason }) => {
       if (this.socket !== socket) return;
       this.stopDecoder();
-      if (!this.snapshots) this.retry = setTimeout(() => this.connect(), RECONNECT_MS);
+      if (this.snapshots) return;
+      this.refusal = code === NO_SEAT ? reason : null;
+      if (this.refusal) this.tellStill(this.refusal);
+      this.retry = setTimeout(() => this.connect(), this.refusal ? SEAT_RETRY_MS : RECONNECT_MS);
     };
   }
 
   /** Gives one unit to the decoder. The daemon begins with a key frame, also after it has dropped units. */
   take(message) {
     this.unitAt = performance.now();
-    this.still = false;
+    if (!this.snapshots) this.still = null;
     if (message.key) this.configure(codecOf(message.unit));
     if (this.decoder?.state !== 'configured') {
       this.acknowledge(message.sequence);
@@ -167,13 +172,20 @@ export class Video extends EventTarget {
   fallBack(reason) {
     if (this.snapshots) return;
     this.snapshots = true;
+    this.tellStill(reason);
+  }
+
+  /** Tells the operator once why there are still pictures only. */
+  tellStill(reason) {
+    if (this.still === reason) return;
+    this.still = reason;
     this.dispatchEvent(new CustomEvent('fallback', { detail: reason }));
   }
 
-  /** Shows snapshots for as long as no units come. */
+  /** Shows snapshots for as long as no units come, or are to be had. */
   async fetchSnapshots() {
     for (;;) {
-      const wanted = this.snapshots || performance.now() - this.unitAt > UNITS_WAIT_MS;
+      const wanted = this.still !== null || performance.now() - this.unitAt > UNITS_WAIT_MS;
       // A lost picture shows by its age.
       const shown = wanted && (await this.fetchSnapshot().catch(() => false));
       await new Promise((resolve) => setTimeout(resolve, shown || !wanted ? SNAPSHOT_EVERY_MS : SNAPSHOT_RETRY_MS));
@@ -188,12 +200,15 @@ export class Video extends EventTarget {
     const frame = Number(answer.headers.get('x-smgeo-frame'));
     const capturedUs = Number(answer.headers.get('x-smgeo-captured-clock-us'));
     if (this.shown && capturedUs <= this.shown.capturedUs) return true;
-    if (!this.snapshots && !this.still) {
-      this.still = true;
-      this.dispatchEvent(new CustomEvent('fallback', { detail: 'no H.264 video comes that could be played' }));
-    }
+    if (!this.snapshots) this.tellStill(this.refusal ?? 'no H.264 video comes that could be played');
     const image = await createImageBitmap(await answer.blob());
     this.show(image, { frame, capturedUs, width: image.width, height: image.height });
     return true;
   }
+}
+
+/** Says why this browser has no decoder for us, and what helps. */
+function whyNoDecoder() {
+  if (window.isSecureContext) return 'this browser has no WebCodecs';
+  return `video needs https or a tunnel (ssh -L 8080:localhost:${location.port || 80} ${location.hostname})`;
 }
