@@ -52,6 +52,7 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
     keyboard_and_touch_follow_too(&mut tab, &server).await;
     the_map_shows_tiles_the_drone_and_the_targets(&mut tab, &server).await;
     a_target_is_moved_and_deleted_from_its_card(&mut tab, &server).await;
+    a_target_is_named_while_its_age_grows(&mut tab, &feed).await;
     what_stands_still_is_marked_as_old_and_comes_back(&mut tab, &feed).await;
     without_h264_pictures_are_shown(&mut tab, &feed, &server).await;
     a_browser_without_webcodecs_gets_pictures(&browser, &server).await;
@@ -151,6 +152,29 @@ async fn a_target_is_moved_and_deleted_from_its_card(tab: &mut Tab, server: &Har
     tab.eval("document.querySelector('.target[data-target=\"2\"] .delete').click()").await;
     tab.until("smgeo.targets().length === 2 && document.querySelectorAll('.target').length === 2", TRACK_MAX).await;
     tab.until("document.querySelectorAll('.target-mark').length === 2", TRACK_MAX).await;
+}
+
+async fn a_target_is_named_while_its_age_grows(tab: &mut Tab, feed: &Feed) {
+    let card = "document.querySelector('.target[data-target=\"1\"]')";
+    let is_open = format!("document.activeElement === {card}.querySelector('.naming-field')");
+    let is_left =
+        format!("{card}.querySelector('.naming').hidden && document.activeElement === {card}.querySelector('.rename')");
+    let open = format!("{card}.querySelector('.rename').click()");
+    tab.eval(&open).await;
+    tab.until(&is_open, ALARM_MAX).await;
+    tab.write("lorry").await;
+    feed.hold(true);
+    tab.until(&format!("{card}.dataset.state === 'stale' && {is_open}"), ALARM_MAX).await;
+    tab.screenshot("naming").await;
+    feed.hold(false);
+    tab.press("Enter").await;
+    let is_named = "smgeo.targets().length === 2 && smgeo.targets()[0].name === 'lorry'";
+    tab.until(&format!("{is_named} && {is_left}"), TRACK_MAX).await;
+
+    tab.eval(&open).await;
+    tab.write("tank").await;
+    tab.press("Escape").await;
+    tab.until(&format!("{is_named} && {is_left}"), ALARM_MAX).await;
 }
 
 async fn what_stands_still_is_marked_as_old_and_comes_back(tab: &mut Tab, feed: &Feed) {

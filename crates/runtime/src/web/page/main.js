@@ -29,7 +29,7 @@ const list = new TargetList(byId('targets'), byId('target-template'), {
   select: (id) => select(id),
   show: (id) => { const { position } = view(id); if (position) map.goTo(position); },
   again: (id) => setAgain(again === id ? null : id),
-  rename: (id) => rename(id),
+  rename: (id, label) => ask({ type: 'rename', target: id, label }),
   remove: (id) => ask({ type: 'delete', target: id }),
   copy: (id, text) => copy(id, text),
 });
@@ -262,11 +262,6 @@ async function clickAt({ x, y }, frame) {
   if (moved !== null) setAgain(null);
   const target = await ask(moved === null ? { type: 'follow', frame, x, y } : { type: 'move', target: moved, frame, x, y });
   if (target) select(target.target);
-}
-
-async function rename(id) {
-  const label = window.prompt(`Name of target ${id}`, view(id).name ?? '');
-  if (label !== null) await ask({ type: 'rename', target: id, label });
 }
 
 async function copy(id, text) {

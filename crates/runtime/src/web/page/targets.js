@@ -33,15 +33,39 @@ export class TargetList {
     act('.pick', this.actions.select);
     act('.show', this.actions.show);
     act('.again', this.actions.again);
-    act('.rename', this.actions.rename);
     act('.delete', this.actions.remove);
     for (const what of ['place', 'mgrs']) {
       act(`.copy-${what}`, () => this.actions.copy(id, card.querySelector(`.${what}`).textContent));
     }
+    this.letName(card, id);
     card.dataset.target = id;
     this.cards.set(id, card);
     this.list.append(card);
     return card;
+  }
+
+  /** Lets the operator name a target in its card. Nothing waits for that: ages are drawn all the while. */
+  letName(card, id) {
+    const [form, field, button] = ['.naming', '.naming-field', '.rename'].map((selector) => card.querySelector(selector));
+    const close = () => {
+      const hadFocus = form.contains(document.activeElement);
+      form.hidden = true;
+      if (hadFocus) button.focus();
+    };
+    field.setAttribute('aria-label', `Name of target ${id}`);
+    button.addEventListener('click', () => {
+      if (form.hidden) field.value = card.querySelector('.name').textContent;
+      form.hidden = false;
+      field.focus();
+      field.select();
+    });
+    form.addEventListener('submit', async (event) => {
+      event.preventDefault();
+      // A name that is refused stays, to be corrected.
+      if (await this.actions.rename(id, field.value)) close();
+    });
+    form.addEventListener('keydown', (event) => { if (event.key === 'Escape' && !event.isComposing) close(); });
+    card.querySelector('.leave').addEventListener('click', close);
   }
 
   fill(card, { target, name, state, selected, again, track, position, ageMs, reason }) {
