@@ -52,6 +52,8 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
     keyboard_and_touch_follow_too(&mut tab, &server).await;
     the_map_shows_tiles_the_drone_and_the_targets(&mut tab, &server).await;
     a_target_is_moved_and_deleted_from_its_card(&mut tab, &server).await;
+    the_first_enter_shows_the_crosshair_and_the_second_follows(&mut tab, &server).await;
+    a_second_delete_deletes_nothing(&mut tab).await;
     a_target_is_named_while_its_age_grows(&mut tab, &feed).await;
     what_stands_still_is_marked_as_old_and_comes_back(&mut tab, &feed).await;
     without_h264_pictures_are_shown(&mut tab, &feed, &server).await;
@@ -152,6 +154,26 @@ async fn a_target_is_moved_and_deleted_from_its_card(tab: &mut Tab, server: &Har
     tab.eval("document.querySelector('.target[data-target=\"2\"] .delete').click()").await;
     tab.until("smgeo.targets().length === 2 && document.querySelectorAll('.target').length === 2", TRACK_MAX).await;
     tab.until("document.querySelectorAll('.target-mark').length === 2", TRACK_MAX).await;
+}
+
+async fn the_first_enter_shows_the_crosshair_and_the_second_follows(tab: &mut Tab, server: &Harness) {
+    tab.eval("document.getElementById('stage').focus()").await;
+    tab.press("Enter").await;
+    tab.until("document.getElementById('toast').textContent.includes('crosshair')", ALARM_MAX).await;
+    assert_eq!(server.prompt_set.borrow().targets.len(), 2);
+    tab.press("Enter").await;
+    tab.until("smgeo.targets().length === 3", TRACK_MAX).await;
+    let click = server.prompt_set.borrow().targets[2].click;
+    assert_eq!((click.x, click.y), (320.0, 180.0), "the middle of the picture");
+    tab.until("document.querySelector('.target[data-target=\"4\"].selected')", TRACK_MAX).await;
+}
+
+async fn a_second_delete_deletes_nothing(tab: &mut Tab) {
+    tab.press("Delete").await;
+    tab.until("smgeo.targets().length === 2 && document.querySelectorAll('.target').length === 2", TRACK_MAX).await;
+    assert_eq!(tab.eval("document.querySelectorAll('.target.selected').length").await, json!(0));
+    tab.press("Delete").await;
+    tab.press("Escape").await;
 }
 
 async fn a_target_is_named_while_its_age_grows(tab: &mut Tab, feed: &Feed) {

@@ -62,7 +62,8 @@ link.addEventListener('targets', ({ detail }) => {
   }
   overlay.keepOnly(ids);
   map.keepOnly(ids);
-  if (!ids.has(selected)) select(prompts.at(-1)?.target ?? null);
+  // No other is selected in its place: a second press of Delete would delete that one.
+  if (selected !== null && !ids.has(selected)) select(null);
   if (!ids.has(again)) setAgain(null);
   draw();
 });
@@ -89,6 +90,9 @@ function startAnew() {
   tracks.clear();
   overlay.keepOnly(new Set());
   map.keepOnly(new Set());
+  list.show([]);
+  setAgain(null);
+  select(null);
 }
 
 /** The last part of a path, or the server of an address: what stands before or after says nothing in flight. */
@@ -304,14 +308,18 @@ stage.addEventListener('keydown', (event) => {
   const { shown } = video;
   if (!shown) return;
   const arrow = ARROWS[event.key];
+  const middle = { x: shown.width / 2, y: shown.height / 2 };
   if (event.repeat && !arrow) {
     // A key that is held down is one press: it neither makes nor deletes a row of targets.
   } else if (arrow) {
     const step = event.shiftKey ? STEP_FINE_PX : STEP_PX;
-    const from = overlay.crosshair ?? { x: shown.width / 2, y: shown.height / 2 };
+    const from = overlay.crosshair ?? middle;
     const clamp = (value, size) => Math.min(Math.max(value, 0.5), size - 0.5);
     overlay.crosshair = { x: clamp(from.x + arrow[0] * step, shown.width), y: clamp(from.y + arrow[1] * step, shown.height) };
-  } else if (event.key === 'Enter' && overlay.crosshair) {
+  } else if (event.key === 'Enter' && !overlay.crosshair) {
+    overlay.crosshair = middle;
+    say('Enter follows what is under the crosshair; the arrow keys move it');
+  } else if (event.key === 'Enter') {
     clickAt(overlay.crosshair, shown.frame);
   } else if (event.key === 'Delete' && selected !== null) {
     ask({ type: 'delete', target: selected });
