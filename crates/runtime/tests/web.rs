@@ -2,16 +2,13 @@
 
 mod harness;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::{Harness, place_of};
+use harness::Harness;
+use harness::client::{Socket, get, raw, request, send};
 use serde_json::json;
-use smgeo_engine::{Maps, Posterior};
-use smgeo_geo::{LatLon, TileWindow};
-use smgeo_messages::{FrameId, TargetId};
-use smgeo_runtime::web::{HeatMap, WebConfig, WebError};
+use smgeo_runtime::web::{WebConfig, WebError};
 
 #[actix_rt::test]
 async fn a_target_is_made_shown_moved_renamed_and_deleted() {
@@ -207,14 +204,7 @@ async fn a_heat_map_comes_with_its_place_and_goes_with_its_target() {
     server.show(100, true, Bytes::new());
     send(&server.address, "POST", "/api/v1/targets", &json!({ "frame": 100, "x": 1, "y": 2 })).await;
     assert_eq!(get(&server.address, "/api/v1/heatmap/1").await.code(), "no_heatmap");
-    let mut heat = vec![0.0; 64];
-    heat[27] = 9.0;
-    let maps = Maps { width: 8, height: 8, heat, boxes: vec![0.0; 256], attention: vec![0.0; 64] };
-    let [lat_deg, lon_deg] = place_of(320.0, 180.0);
-    let window = TileWindow::around(LatLon::new(lat_deg, lon_deg).unwrap(), 17, 1, 1).unwrap();
-    let posterior = Arc::new(Posterior::new(&maps, 32, 1.0).unwrap());
-    let (frame, captured) = (FrameId(100), server.clock.now());
-    server.heat.put(TargetId(1), HeatMap { frame, captured, posterior, window });
+    server.answer(1, Duration::ZERO);
 
     let place = get(&server.address, "/api/v1/heatmap/1").await.json();
     let corners = place["corners_deg"].as_array().unwrap();

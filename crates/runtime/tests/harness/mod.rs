@@ -14,15 +14,16 @@ use actix::Actor;
 use actix_web::dev::ServerHandle;
 use bytes::Bytes;
 use image::{ImageFormat, Rgb, RgbImage};
+use smgeo_engine::{Maps, Posterior};
 use smgeo_flow::{SharedClock, SystemClock};
-use smgeo_geo::{LatLon, TileId};
+use smgeo_geo::{LatLon, TileId, TileWindow};
 use smgeo_messages::wire::{BasisV1, PositionV1, StateV1, TrackV1};
-use smgeo_messages::{AccessUnit, Frame, FrameId, PixelFormat, Prompt, PromptSet, SharedFrame, TimeSource};
+use smgeo_messages::{AccessUnit, Frame, FrameId, PixelFormat, Prompt, PromptSet, SharedFrame, TargetId, TimeSource};
 use smgeo_runtime::control::{HealthBoard, Metrics};
 use smgeo_runtime::prompts::{FrameIndex, Prompts, PromptsConfig, SeenFrame};
 use smgeo_runtime::web::{
-    About, DroneView, HeatBoard, ImageryAbout, ModelAbout, ServedTile, ShownTrack, TileServer, TrackBoard, WebConfig,
-    WebError, WebParts, WebServer,
+    About, DroneView, HeatBoard, HeatMap, ImageryAbout, ModelAbout, ServedTile, ShownTrack, TileServer, TrackBoard,
+    WebConfig, WebError, WebParts, WebServer,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -253,6 +254,17 @@ impl Harness {
         // Nobody listening is no error.
         let captured = self.clock.now().minus(Duration::from_millis(80) + waited);
         let _ = self.tracks.send(ShownTrack { track: Arc::new(track), captured });
+    }
+
+    /// Keeps a heat map of a target as the network's answer about a frame of some time ago: column 3 of row 3 is the likeliest.
+    pub fn answer(&self, target: u32, ago: Duration) {
+        let mut heat = vec![0.0; 64];
+        heat[27] = 9.0;
+        let maps = Maps { width: 8, height: 8, heat, boxes: vec![0.0; 256], attention: vec![0.0; 64] };
+        let window = TileWindow::around(LatLon::new(LAT_DEG, LON_DEG).unwrap(), 17, 1, 1).unwrap();
+        let posterior = Arc::new(Posterior::new(&maps, 32, 1.0).unwrap());
+        let (frame, captured) = (FrameId(100), self.clock.now().minus(ago));
+        self.heat.put(TargetId(target), HeatMap { frame, captured, posterior, window });
     }
 
     /// Puts the drone over the map, looking north.

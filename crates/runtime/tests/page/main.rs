@@ -55,6 +55,7 @@ async fn an_operator_sees_clicks_and_is_never_shown_the_past_as_the_present() {
     the_first_enter_shows_the_crosshair_and_the_second_follows(&mut tab, &server).await;
     a_second_delete_deletes_nothing(&mut tab).await;
     a_target_is_named_while_its_age_grows(&mut tab, &feed).await;
+    a_heat_map_that_is_not_there_says_why(&mut tab, &server).await;
     what_stands_still_is_marked_as_old_and_comes_back(&mut tab, &feed).await;
     without_h264_pictures_are_shown(&mut tab, &feed, &server).await;
     a_browser_without_webcodecs_gets_pictures(&browser, &server).await;
@@ -199,6 +200,26 @@ async fn a_target_is_named_while_its_age_grows(tab: &mut Tab, feed: &Feed) {
     tab.until(&format!("{is_named} && {is_left}"), ALARM_MAX).await;
 }
 
+async fn a_heat_map_that_is_not_there_says_why(tab: &mut Tab, server: &Harness) {
+    let says = |words: &str| format!("document.getElementById('map-note').textContent.includes('{words}')");
+    let button = "document.getElementById('map-heat').click()";
+    tab.eval(button).await;
+    tab.until(&says("No heat map: select a target"), ALARM_MAX).await;
+    tab.eval("document.querySelector('.target[data-target=\"1\"] .pick').click()").await;
+    tab.until(&says("found nothing yet for target 1"), ALARM_MAX).await;
+    server.answer(1, Duration::from_secs(20));
+    tab.until(&says("answer about target 1 is old (2"), ALARM_MAX).await;
+    tab.screenshot("no-heat").await;
+    let begun = std::time::Instant::now();
+    while tab.eval("document.getElementById('map-note').hidden").await != json!(true) {
+        assert!(begun.elapsed() < START_MAX, "the heat map is not shown");
+        server.answer(1, Duration::ZERO);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tab.screenshot("heat").await;
+    tab.eval(button).await;
+}
+
 async fn what_stands_still_is_marked_as_old_and_comes_back(tab: &mut Tab, feed: &Feed) {
     feed.hold(true);
     tab.until("!document.getElementById('video-banner').hidden", ALARM_MAX).await;
@@ -268,8 +289,8 @@ fn nothing_is_asked_of_anyone_else(tab: &Tab, server: &Harness) {
     };
     let foreign: Vec<&String> = tab.requests.iter().filter(|url| !ours(url)).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
-    // A tile outside the map is answered with 404, and so is a picture before the first; the browser logs that.
-    let is_logged = |text: &str| text.contains("/tiles/") || text.contains("/snapshot.jpg");
+    // A tile outside the map is answered with 404, and so are a picture and a heat map before the first; the browser logs that.
+    let is_logged = |text: &str| ["/tiles/", "/snapshot.jpg", "/heatmap/"].iter().any(|path| text.contains(path));
     let complaints: Vec<&String> = tab.complaints.iter().filter(|text| !is_logged(text)).collect();
     assert!(complaints.is_empty(), "{complaints:?}");
 }

@@ -235,7 +235,7 @@ function say(text, isBad = false) {
 
 function select(id) {
   selected = id;
-  if (heat) map.showHeat(selected);
+  showHeat();
   if (id !== null) list.focus(id);
   draw();
 }
@@ -267,6 +267,18 @@ async function clickAt({ x, y }, frame) {
   const target = await ask(moved === null ? { type: 'follow', frame, x, y } : { type: 'move', target: moved, frame, x, y });
   if (target) select(target.target);
 }
+
+/** Shows the selected target's heat map while its button is pressed. Where there is none, it says why. */
+function showHeat() {
+  map.showHeat(heat ? selected : null);
+  tellHeat(heat && selected === null ? 'select a target to see where it may be' : null);
+}
+
+function tellHeat(why, ageMs) {
+  showBanner('map-note', why ? `No heat map: ${why}` : '', ageMs === undefined ? '' : ` (${ageText(ageMs)})`);
+}
+
+map.onheat = tellHeat;
 
 async function copy(id, text) {
   const { state: word, ageMs } = view(id);
@@ -338,8 +350,7 @@ byId('map-north').addEventListener('click', () => map.north());
 byId('map-heat').addEventListener('click', (event) => {
   heat = !heat;
   event.currentTarget.setAttribute('aria-pressed', heat);
-  map.showHeat(heat ? selected : null);
-  if (heat && selected === null) say('Select a target to see its heat map');
+  showHeat();
 });
 
 setInterval(draw, DRAW_EVERY_MS);

@@ -10,6 +10,8 @@ const POSE_STALE_MS = 2_000;
 /** A heat map older than this is taken away: the search may be elsewhere by now. */
 const HEAT_STALE_MS = 3_000;
 const HEAT_EVERY_MS = 1_000;
+/** An answer that takes longer would be as old. */
+const HEAT_ANSWER_MAX_MS = 3_000;
 /** The camera's view may leave the middle by so much before the map follows. */
 const FOLLOW_STEP_PX = 24;
 const EMPTY = { type: 'FeatureCollection', features: [] };
@@ -213,28 +215,23 @@ export class TargetMap {
     this.map?.easeTo({ center: [position.lon_deg, position.lat_deg], zoom: Math.max(this.map.getZoom(), 18), duration: 400 });
   }
 
-  /** Lays the heat map of a target over the map; null takes it away. */
+  /** Lays the heat map of a target over the map; null takes it away. `onheat` hears why there is none, or null where it lies. */
   showHeat(target) {
-    this.heatTarget = target;
     clearInterval(this.heatTimer);
-    if (target === null) this.removeHeat();
-    else {
-      this.refreshHeat();
-      this.heatTimer = setInterval(() => this.refreshHeat(), HEAT_EVERY_MS);
-    }
+    if (target !== this.heatTarget) this.removeHeat();
+    this.heatTarget = target;
+    if (target === null) return;
+    this.refreshHeat();
+    this.heatTimer = setInterval(() => this.refreshHeat(), HEAT_EVERY_MS);
   }
 
   async refreshHeat() {
     const target = this.heatTarget;
-    const answer = await fetch(`/api/v1/heatmap/${target}`).catch(() => null);
-    if (target !== this.heatTarget || !this.loaded) return;
-    if (!answer?.ok) {
-      this.removeHeat();
-      return;
-    }
-    const heat = await answer.json();
-    if (target !== this.heatTarget || !this.loaded) return;
-    if (!heat.corners_deg || heat.age_ms > HEAT_STALE_MS) {
+    const heat = await heatOf(target);
+    if (target !== this.heatTarget) return;
+    const why = this.loaded ? heat.why ?? null : 'the map is not drawn';
+    this.onheat?.(why, heat.ageMs);
+    if (why !== null) {
       this.removeHeat();
       return;
     }
@@ -251,6 +248,19 @@ export class TargetMap {
     if (!this.map?.getSource('heat')) return;
     this.map.removeLayer('heat');
     this.map.removeSource('heat');
+  }
+}
+
+/** Returns a target's heat map, or {why}, perhaps with {ageMs}, where there is none of the present. */
+async function heatOf(target) {
+  try {
+    const answer = await fetch(`/api/v1/heatmap/${target}`, { signal: AbortSignal.timeout(HEAT_ANSWER_MAX_MS) });
+    const heat = await answer.json();
+    if (!answer.ok) return { why: heat.error.message };
+    if (heat.age_ms > HEAT_STALE_MS) return { why: `the network's last answer about target ${target} is old`, ageMs: heat.age_ms };
+    return heat.corners_deg ? heat : { why: 'where the network has looked is not on the map' };
+  } catch {
+    return { why: 'the daemon does not answer' };
   }
 }
 
