@@ -24,7 +24,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [File; 16] = [
+const FILES: [File; 17] = [
     file!("index.html", HTML),
     file!("style.css", STYLE),
     file!("icon.svg", PICTURE),
@@ -36,6 +36,7 @@ const FILES: [File; 16] = [
     file!("overlay.js", SCRIPT),
     file!("map.js", SCRIPT),
     file!("targets.js", SCRIPT),
+    file!("news.js", SCRIPT),
     file!("geo.js", SCRIPT),
     file!("vendor/maplibre-gl.mjs", SCRIPT),
     file!("vendor/maplibre-gl-worker.mjs", SCRIPT),

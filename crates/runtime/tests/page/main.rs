@@ -188,11 +188,13 @@ async fn a_target_is_named_while_its_age_grows(tab: &mut Tab, feed: &Feed) {
     tab.write("lorry").await;
     feed.hold(true);
     tab.until(&format!("{card}.dataset.state === 'stale' && {is_open}"), ALARM_MAX).await;
+    tab.until("document.getElementById('news').textContent.includes('Target 1: stale')", ALARM_MAX).await;
     tab.screenshot("naming").await;
     feed.hold(false);
     tab.press("Enter").await;
     let is_named = "smgeo.targets().length === 2 && smgeo.targets()[0].name === 'lorry'";
     tab.until(&format!("{is_named} && {is_left}"), TRACK_MAX).await;
+    tab.until("document.getElementById('news').textContent.includes('Target 1 lorry: locked')", ALARM_MAX).await;
 
     tab.eval(&open).await;
     tab.write("tank").await;
@@ -227,10 +229,24 @@ async fn what_stands_still_is_marked_as_old_and_comes_back(tab: &mut Tab, feed: 
     tab.until("smgeo.targets().every((target) => target.state === 'stale')", ALARM_MAX).await;
     let banner = tab.eval("document.getElementById('video-banner').textContent").await;
     assert!(banner.as_str().unwrap().starts_with("NOT LIVE"), "{banner}");
+    nothing_but_the_age_of_a_banner_changes(tab, "video-banner").await;
     tab.screenshot("stale").await;
     feed.hold(false);
     tab.until("document.getElementById('video-banner').hidden", ALARM_MAX).await;
     tab.until("smgeo.targets().every((target) => target.state === 'locked')", ALARM_MAX).await;
+}
+
+/// What a screen reader reads out must not change with the age, or it never stops reading.
+async fn nothing_but_the_age_of_a_banner_changes(tab: &mut Tab, id: &str) {
+    let banner = format!("document.getElementById('{id}')");
+    let read_out = format!(
+        "[{banner}.getAttribute('role'), ...[...{banner}.childNodes] \
+         .filter((node) => node.ariaHidden !== 'true').map((node) => node.textContent)]"
+    );
+    let (all, before) = (tab.eval(&format!("{banner}.textContent")).await, tab.eval(&read_out).await);
+    tab.until(&format!("{banner}.textContent !== {all}"), ALARM_MAX).await;
+    assert_eq!(before[0], json!("alert"), "{id}");
+    assert_eq!(tab.eval(&read_out).await, before, "{id}");
 }
 
 async fn without_h264_pictures_are_shown(tab: &mut Tab, feed: &Feed, server: &Harness) {
@@ -298,6 +314,7 @@ fn nothing_is_asked_of_anyone_else(tab: &Tab, server: &Harness) {
 async fn a_daemon_that_is_gone_is_announced(tab: &mut Tab, server: &Harness) {
     server.handle.stop(false).await;
     tab.until("!document.getElementById('alarm').hidden", ALARM_MAX).await;
+    nothing_but_the_age_of_a_banner_changes(tab, "alarm").await;
     tab.until("smgeo.targets().every((target) => target.state === 'stale')", ALARM_MAX).await;
     tab.screenshot("cut-off").await;
 }

@@ -5,6 +5,7 @@ import { DaemonClock, ageText } from './clock.js';
 import { placeText } from './geo.js';
 import { Link } from './link.js';
 import { TargetMap, creditText } from './map.js';
+import { StateNews } from './news.js';
 import { Overlay } from './overlay.js';
 import { TargetList, copyText } from './targets.js';
 import { Video } from './video.js';
@@ -33,6 +34,8 @@ const list = new TargetList(byId('targets'), byId('target-template'), {
   remove: (id) => ask({ type: 'delete', target: id }),
   copy: (id, text) => copy(id, text),
 });
+
+const news = new StateNews(byId('news'));
 
 let state = null;
 let prompts = [];
@@ -146,6 +149,7 @@ function views() {
 function draw() {
   const targets = views();
   list.show(targets);
+  news.show(targets);
   map.showTargets(targets);
   map.showPose(state?.pose, state?.pose ? clock.ageMs(state.pose.captured_clock_us) : Infinity);
   overlay.draw(targets, video.shown);
