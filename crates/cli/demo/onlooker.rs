@@ -99,6 +99,7 @@ mod tests {
             target: prompt.target,
             revision: prompt.revision,
             label: None,
+            click: PromptSource::Exact,
             state: TrackState::Locked,
             reason: None,
             frame: prompt.frame,

@@ -8,7 +8,7 @@ use smgeo_geo::{self as geo, Covariance2, LatLon, Pixel};
 
 use crate::detection::Provenance;
 use crate::frame::FrameId;
-use crate::prompt::TargetId;
+use crate::prompt::{PromptSource, TargetId};
 use crate::query::RayFix;
 
 /// Says how far a track is to be trusted.
@@ -45,6 +45,8 @@ pub struct Track {
     pub revision: u32,
     /// What the operator calls it.
     pub label: Option<Arc<str>>,
+    /// How well the frame that was clicked is known.
+    pub click: PromptSource,
     /// How far it is to be trusted.
     pub state: TrackState,
     /// Why it is not locked, a short constant phrase.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use smgeo_flow::Clock;
 use smgeo_geo::grid::Mgrs;
 
+use crate::prompt::PromptSource;
 use crate::track::{Basis, Track, TrackState};
 
 /// Is one target's position as ground stations read it.
@@ -29,6 +30,9 @@ pub struct TrackV1 {
     /// What the operator calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// How it was clicked, where that is not in the very frame that was seen: the object may then be another than was meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub click: Option<ClickV1>,
     /// How far the position is to be trusted.
     pub state: StateV1,
     /// Why the state is not `locked`.
@@ -62,6 +66,14 @@ pub struct TrackV1 {
     /// Which map and which network stand behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<ProvenanceV1>,
+}
+
+/// Says how a target was clicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClickV1 {
+    /// Over MAVLink, which names no frame: one shown a configured time before was assumed.
+    AssumedFrame,
 }
 
 /// Is a track's state.
@@ -165,6 +177,10 @@ impl TrackV1 {
             target: track.target.0,
             revision: track.revision,
             label: track.label.as_deref().map(str::to_owned),
+            click: match track.click {
+                PromptSource::Exact => None,
+                PromptSource::AssumedFrame => Some(ClickV1::AssumedFrame),
+            },
             state: track.state.into(),
             reason: track.reason.map(str::to_owned),
             frame: track.frame.0,

@@ -275,6 +275,7 @@ impl Target {
             target: self.prompt.target,
             revision: self.prompt.revision,
             label: self.prompt.label.clone(),
+            click: self.prompt.source,
             state,
             reason: self.reason(state),
             frame: self.frame,

@@ -153,6 +153,7 @@ mod tests {
             target: TARGET,
             revision: 1,
             label: None,
+            click: PromptSource::Exact,
             state: TrackState::Coasting,
             reason: None,
             frame: FrameId(1),

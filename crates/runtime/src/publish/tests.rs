@@ -41,6 +41,7 @@ fn track(target: u32, state: TrackState, clock: &dyn Clock) -> Track {
         target: TargetId(target),
         revision: 1,
         label: Some("van".into()),
+        click: PromptSource::Exact,
         state,
         reason: None,
         frame: FrameId(17),
@@ -90,6 +91,17 @@ fn every_key_of_a_record_is_explained_in_the_wire_document() {
         Numbered::new(Arc::new(track(1, TrackState::Locked, clock.as_ref())), &publisher(), 1, &(clock as SharedClock))
             .unwrap();
     assert_eq!(serde_json::from_slice::<TrackV1>(&numbered.json).unwrap(), numbered.wire);
+}
+
+#[test]
+fn a_click_whose_frame_was_assumed_stays_marked_in_every_record() {
+    let clock = HandClock::shared();
+    for (click, marked) in [(PromptSource::Exact, false), (PromptSource::AssumedFrame, true)] {
+        let track = Track { click, ..track(1, TrackState::Locked, clock.as_ref()) };
+        let numbered = Numbered::new(Arc::new(track), &publisher(), 1, &(clock.clone() as SharedClock)).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&numbered.json).unwrap();
+        assert_eq!(record.get("click"), marked.then(|| "assumed_frame".into()).as_ref());
+    }
 }
 
 #[test]

@@ -237,6 +237,7 @@ impl Harness {
             target: prompt.target.0,
             revision: prompt.revision,
             label: prompt.label.as_deref().map(str::to_owned),
+            click: None,
             state: StateV1::Locked,
             reason: None,
             frame: newest.0,

@@ -80,7 +80,8 @@ export class TargetList {
     put('.number', String(target));
     put('.name', name ?? '');
     put('.state', state);
-    put('.why', reason ?? '');
+    const click = track?.click === 'assumed_frame' ? 'frame of the click assumed' : '';
+    put('.why', [reason, click].filter(Boolean).join(' · '));
     put('.place', position ? placeText(position) : 'not known');
     put('.mgrs', position?.mgrs ?? '–');
     put('.ce90', position ? metresText(position.ce90_m) : '–');
