@@ -7,10 +7,13 @@
 pub mod backoff;
 pub mod conductor;
 pub mod health;
+#[cfg(test)]
+pub mod journal;
 pub mod metrics;
 pub mod post;
 pub mod seldom;
 pub mod service;
+pub mod told_cause;
 
 pub use backoff::Backoff;
 pub use conductor::{Conductor, ConductorParts, Ending, Shutdown, Tick};
@@ -19,3 +22,4 @@ pub use metrics::{Count, Gauge, Latency, Metrics, StageMetrics, resident_mb};
 pub use post::{StageFactory, StageSpec};
 pub use seldom::Seldom;
 pub use service::{Notify, Systemd};
+pub use told_cause::ToldCause;

@@ -13,7 +13,7 @@ use smgeo_flow::{Fault, SharedClock, Stamp, StopToken, Verdict};
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
-use super::health::{HealthBoard, Level, PartReporter};
+use super::health::{Health, HealthBoard, PartReporter};
 use super::metrics::Metrics;
 use super::post::{Condition, End, Post, StageSpec};
 use super::service::Notify;
@@ -22,6 +22,8 @@ use super::service::Notify;
 const TICK: Duration = Duration::from_millis(50);
 /// A stage that worked for so long starts its back-off from the shortest wait again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
+/// How often the service manager is told another status.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// How long stages have to end after they were asked to.
 const STOP_MAX: Duration = Duration::from_secs(2);
 /// The exit code after an escalation: `EX_SOFTWARE` of sysexits.
@@ -67,7 +69,8 @@ pub struct Conductor {
     ending: watch::Sender<Option<Ending>>,
     ready: bool,
     fed_at: Option<Stamp>,
-    told: Option<Level>,
+    status: String,
+    status_at: Option<Stamp>,
 }
 
 /// Is one stage in the conductor's charge.
@@ -83,7 +86,8 @@ impl Conductor {
     /// Puts every stage on its post; they start when the actor does.
     pub fn new(parts: ConductorParts, specs: Vec<StageSpec>) -> Self {
         let charges = specs.into_iter().map(|spec| Charge::new(spec, &parts)).collect();
-        Self { parts, charges, ending: watch::Sender::new(None), ready: false, fed_at: None, told: None }
+        let ending = watch::Sender::new(None);
+        Self { parts, charges, ending, ready: false, fed_at: None, status: String::new(), status_at: None }
     }
 
     /// Tells why the process has to end, as soon as it has to.
@@ -118,10 +122,8 @@ impl Conductor {
             self.parts.service.notify(&[NotifyState::Ready]);
             tracing::info!("ready");
         }
-        if self.ready && self.told != Some(health.level()) {
-            self.told = Some(health.level());
-            let causes = health.causes().join("; ");
-            self.parts.service.notify(&[NotifyState::Status(&format!("{} {causes}", health.level().word()))]);
+        if self.ready {
+            self.tell_status(now, &health);
         }
         let Some(watchdog) = self.parts.service.watchdog() else { return };
         // Four meals per period, so that one late tick is not a death.
@@ -129,6 +131,19 @@ impl Conductor {
         if hungry && self.moves() {
             self.fed_at = Some(now);
             self.parts.service.notify(&[NotifyState::Watchdog]);
+        }
+    }
+
+    /// Tells how the machine is, when that is other than what was told: the cause may change though the level stays.
+    fn tell_status(&mut self, now: Stamp, health: &Health) {
+        let is_ending = self.ending.borrow().is_some();
+        if !is_ending && self.status_at.is_some_and(|at| now.since(at) < STATUS_EVERY) {
+            return;
+        }
+        let status = format!("{} {}", health.level().word(), health.causes().join("; "));
+        if status != self.status {
+            self.parts.service.notify(&[NotifyState::Status(&status)]);
+            (self.status, self.status_at) = (status, Some(now));
         }
     }
 

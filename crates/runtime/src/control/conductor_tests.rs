@@ -8,7 +8,7 @@ use std::time::Duration;
 use smgeo_flow::{HandClock, Stage};
 
 use super::*;
-use crate::control::health::Health;
+use crate::control::health::{Health, Level};
 
 /// How often a test looks before it gives up; each look lets the stage threads run for a millisecond.
 const LOOKS_MAX: u32 = 5_000;
@@ -173,6 +173,22 @@ async fn the_watchdog_is_fed_only_while_every_stage_moves() {
     hang.store(false, Ordering::SeqCst);
     bench.until("up again", |health| health.level() == Level::Ok).await;
     assert!(bench.told.count("WATCHDOG") > meals);
+}
+
+#[actix_rt::test]
+async fn systemd_is_told_another_cause_at_the_same_level_once_a_second_at_most() {
+    let bench = Bench::new(vec![StageSpec::new("steady", || stage(|| Ok(())))]);
+    bench.until("up", |health| health.level() == Level::Ok).await;
+    let video = bench.health.part("video");
+    bench.clock.advance(STATUS_EVERY);
+    for cause in ["no picture has come yet", "no route to host", "wrong password", "wrong password"] {
+        video.degraded(cause);
+        bench.conductor.send(Tick).await.unwrap();
+        bench.clock.advance(Duration::from_millis(400));
+    }
+    let told = bench.told.0.lock().unwrap().clone();
+    let told: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("STATUS=degraded ")).collect();
+    assert_eq!(told, ["video: no picture has come yet", "video: wrong password"]);
 }
 
 #[actix_rt::test]

@@ -3,8 +3,12 @@
 //! Every part owns one line on the board and is the only writer of it. The whole is as well as its worst part, so one
 //! lost camera shows; the causes are sentences for the person who has to act.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use smgeo_flow::{SharedClock, Stamp};
 use tokio::sync::watch;
+
+use super::told_cause::ToldCause;
 
 /// Says how well something works, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,6 +32,11 @@ impl Level {
             Level::Starting => "starting",
             Level::Failed => "failed",
         }
+    }
+
+    /// Says whether something is wrong, so that there is a cause of it.
+    fn is_trouble(self) -> bool {
+        matches!(self, Level::Degraded | Level::Failed)
     }
 }
 
@@ -85,7 +94,7 @@ impl HealthBoard {
 
     /// Opens a line, at `starting`, and returns its pen. A name that is already there is taken over.
     pub fn part(&self, name: &str) -> PartReporter {
-        let reporter = PartReporter { board: self.clone(), name: name.to_owned() };
+        let reporter = PartReporter { board: self.clone(), name: name.to_owned(), told: Arc::default() };
         reporter.report(Level::Starting, "has not begun yet");
         reporter
     }
@@ -106,6 +115,7 @@ impl HealthBoard {
 pub struct PartReporter {
     board: HealthBoard,
     name: String,
+    told: Arc<Mutex<ToldCause>>,
 }
 
 impl PartReporter {
@@ -132,18 +142,25 @@ impl PartReporter {
                 health.parts.push(PartHealth { part, level, cause, since: now });
                 return true;
             };
-            if line.level == level && line.cause == cause {
-                return false;
-            }
             if line.level != level {
                 line.since = now;
+                self.told().begin(now, cause);
                 tracing::info!(part = self.name, level = level.word(), cause, "health changed");
+            } else if level.is_trouble() && self.told().is_news(now, cause) {
+                tracing::info!(part = self.name, level = level.word(), cause, "cause changed");
+            }
+            if line.level == level && line.cause == cause {
+                return false;
             }
             line.level = level;
             line.cause.clear();
             line.cause.push_str(cause);
             true
         });
+    }
+
+    fn told(&self) -> MutexGuard<'_, ToldCause> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,6 +171,7 @@ mod tests {
     use smgeo_flow::HandClock;
 
     use super::*;
+    use crate::control::journal::Journal;
 
     #[test]
     fn the_whole_is_as_well_as_its_worst_part() {
@@ -182,6 +200,21 @@ mod tests {
         camera.degraded("no frame");
         assert!(!watch.has_changed().expect("the board lives"));
         assert_eq!(board.now().parts[0].since, since);
+    }
+
+    #[test]
+    fn the_journal_is_told_a_changed_cause_though_the_level_stays() {
+        let (clock, journal) = (HandClock::shared(), Journal::of("cause"));
+        let board = HealthBoard::new(clock.clone());
+        tracing::subscriber::with_default(journal.clone(), || {
+            let camera = board.part("camera");
+            for cause in ["no picture has come yet", "wrong password", "wrong password"] {
+                camera.degraded(cause);
+                clock.advance(Duration::from_secs(3));
+            }
+            camera.clone().degraded("wrong password");
+        });
+        assert_eq!(journal.read(), ["no picture has come yet", "wrong password"]);
     }
 
     #[test]
