@@ -1,5 +1,6 @@
 //! Where the video comes from, and the numbers of its reception.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use smgeo_messages::{AccessUnit, Frame};
 use tokio::sync::broadcast;
 
 use super::supervise::{Ingest, IngestBoard};
-use super::{IngestError, packages};
+use super::{IngestError, packages, shown};
 
 /// Configures ingest.
 #[derive(Clone, Debug, Deserialize)]
@@ -170,9 +171,11 @@ impl Config {
         let bad =
             |key, value: &dyn ToString, remedy| Err(IngestError::BadValue { key, value: value.to_string(), remedy });
         match &self.source {
-            Source::Uri(uri) if !RTSP_SCHEMES.iter().any(|scheme| uri.starts_with(scheme)) => {
-                bad("source.uri", uri, "write rtsp://HOST:PORT/PATH, or use source.file, udp, v4l2 or test")
-            }
+            Source::Uri(uri) if !RTSP_SCHEMES.iter().any(|scheme| uri.starts_with(scheme)) => bad(
+                "source.uri",
+                &shown::address(uri),
+                "write rtsp://HOST:PORT/PATH, or use source.file, udp, v4l2 or test",
+            ),
             Source::Udp(0) => bad("source.udp", &0, "write the port the camera sends to"),
             Source::Test(test) if !test.is_possible() => {
                 bad("source.test", &format!("{test:?}"), "use even sizes from 16 to 8192 and 1 to 240 fps")
@@ -260,6 +263,19 @@ mod default {
     }
     pub fn test_fps() -> u32 {
         30
+/// Names the source for people. An address is shown without user and password.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Uri(uri) => f.write_str(&shown::address(uri)),
+            Source::File(file) => write!(f, "{}", file.path.display()),
+            Source::Udp(port) => write!(f, "UDP port {port}"),
+            Source::V4l2(camera) => write!(f, "{}", camera.device.display()),
+            Source::Test(_) => f.write_str("test picture"),
+        }
+    }
+}
+
     }
 }
 

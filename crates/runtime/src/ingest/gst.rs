@@ -27,6 +27,8 @@ const UDP_PATIENCE_US: u64 = 1_000_000;
 const TCP_PATIENCE_US: u64 = 5_000_000;
 /// Decoding and conversion overlap: one picture is converted, and as many as a decoder gives at once wait.
 const CONVERT_QUEUE: u32 = 3;
+/// So much of what an element says of its error fits into a line of the page.
+const SPECIFICS_CHARS_MAX: usize = 300;
 const SINK: &str = "frames";
 const TAP: &str = "tap";
 const QUEUE: &str = "undecoded";
@@ -85,7 +87,9 @@ impl Connection {
             gst::MessageView::Eos(_) => Some(End::Complete),
             gst::MessageView::Error(error) => {
                 let from = error.src().map(|element| element.name().to_string()).unwrap_or_default();
-                Some(End::Failed(cause_of(&error.error()), format!("{from}: {}", error.error())))
+                let debug = error.debug().unwrap_or_default();
+                let words = format!("{from}: {} {}", error.error(), specifics(&debug));
+                Some(End::Failed(cause_of(&error.error()), words.trim_end().to_owned()))
             }
             _ => {
                 let _ = self.pipeline.recalculate_latency();
@@ -305,6 +309,12 @@ fn missing(name: &str) -> IngestError {
 
 fn pipeline_error(error: impl std::fmt::Display) -> IngestError {
     IngestError::Pipeline(error.to_string())
+}
+
+/// Returns what an element says of its error: the last line of the debug text. The first names a line of GStreamer's source.
+fn specifics(debug: &str) -> String {
+    let line = debug.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).last();
+    line.unwrap_or_default().chars().take(SPECIFICS_CHARS_MAX).collect()
 }
 
 fn cause_of(error: &gst::glib::Error) -> LossCause {

@@ -13,6 +13,7 @@ pub mod counts;
 pub mod error;
 pub mod gst;
 pub mod packages;
+mod shown;
 pub mod still;
 pub mod supervise;
 pub mod tap;

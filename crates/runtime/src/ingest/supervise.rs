@@ -21,7 +21,9 @@ use super::capture_clock::{CaptureClock, Trust};
 use super::config::{AtEnd, Config, Source};
 use super::counts::Counts;
 use super::gst::{Connection, End};
+use super::shown;
 use super::tap::{Outlet, Tap};
+use crate::control::ToldCause;
 
 const BACK_OFF_MIN: Duration = Duration::from_millis(250);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
@@ -42,7 +44,7 @@ pub enum SourceState {
     Lost {
         /// The kind of loss.
         cause: LossCause,
-        /// What GStreamer or we have to say.
+        /// Which source it is, and what GStreamer or we have to say. It holds no password.
         detail: String,
         /// When it is tried again.
         retry_at: Stamp,
@@ -72,6 +74,7 @@ pub struct Ingest {
     phase: Phase,
     // Connections that failed since the last picture.
     failures: u32,
+    told: ToldCause,
 }
 
 /// Is where a source tells how it is. It outlives the stage: one that is built anew goes on telling there.
@@ -120,7 +123,7 @@ impl Ingest {
         let IngestBoard { state, counts } = board.clone();
         let phase = Phase::Waiting { until: clock.now() };
         let outlet = Arc::new(Outlet::new(clock, counts, frames, units, config.still_frames_max));
-        Self { config, outlet, state, phase, failures: 0 }
+        Self { config, outlet, state, phase, failures: 0, told: ToldCause::default() }
     }
 
     fn connect(&mut self) {
@@ -140,13 +143,18 @@ impl Ingest {
         }
     }
 
-    fn lose(&mut self, cause: LossCause, detail: String) {
+    fn lose(&mut self, cause: LossCause, why: String) {
         self.failures = self.failures.saturating_add(1);
         Counts::add(self.counter(cause));
         let wait = back_off(self.failures, RandomState::new().build_hasher().finish());
-        let retry_at = self.outlet.clock.now().plus(wait);
+        let now = self.outlet.clock.now();
+        let retry_at = now.plus(wait);
+        let detail = format!("{}: {}", self.config.source, shown::text(&why));
         if self.failures == 1 {
+            self.told.begin(now, &detail);
             warn!(?cause, detail, "video lost");
+        } else if self.told.is_news(now, &detail) {
+            warn!(?cause, detail, "video is lost for another cause");
         }
         self.phase = Phase::Waiting { until: retry_at };
         self.state.send_replace(SourceState::Lost { cause, detail, retry_at });
@@ -251,7 +259,25 @@ fn back_off(failures: u32, random: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use smgeo_flow::{HandClock, latest};
+
     use super::*;
+    use crate::control::journal::Journal;
+
+    #[test]
+    fn the_journal_is_told_when_video_is_lost_for_another_cause() {
+        let (clock, journal) = (HandClock::shared(), Journal::of("detail"));
+        let (put, _frames) = latest::channel();
+        let config = Config::new(Source::Udp(5600));
+        let mut ingest = Ingest::new(config, clock.clone(), put, broadcast::Sender::new(1), &IngestBoard::default());
+        tracing::subscriber::with_default(journal.clone(), || {
+            for why in ["no picture within 8001 ms", "no picture within 8002 ms", "wrong password", "wrong password"] {
+                ingest.lose(LossCause::Silent, why.to_owned());
+                clock.advance(Duration::from_secs(6));
+            }
+        });
+        assert_eq!(journal.read(), ["UDP port 5600: no picture within 8001 ms", "UDP port 5600: wrong password"]);
+    }
 
     #[test]
     fn the_back_off_grows_from_a_quarter_of_a_second_to_five_and_stays() {

@@ -115,6 +115,35 @@ fn an_absurd_size_is_refused_and_counted() {
     assert_eq!(running.count("frames_in"), 0);
 }
 
+/// Waits for the first loss and returns what is said of it.
+fn loss(source: Source) -> String {
+    let running = Running::start(Config::new(source));
+    running.wait_for("lost", |state| matches!(state, SourceState::Lost { .. }));
+    match &*running.view.state.borrow() {
+        SourceState::Lost { detail, .. } => detail.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_loss_names_the_file_the_port_or_the_host_and_what_is_wrong_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("absent.mp4");
+    let said = loss(Source::File(FileSource { path: path.clone(), at_end: AtEnd::Stop }));
+    assert!(said.starts_with(&path.display().to_string()) && said.contains("No such file"), "{said}");
+
+    let taken = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let said = loss(Source::Udp(port));
+    assert!(said.starts_with(&format!("UDP port {port}: ")) && said.contains("already in use"), "{said}");
+
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let said = loss(Source::Uri(format!("rtsp://pilot:secret@127.0.0.1:{port}/main")));
+    assert!(said.starts_with(&format!("rtsp://127.0.0.1:{port}: ")) && said.contains("onnect"), "{said}");
+    assert!(!said.contains("pilot") && !said.contains("secret"), "{said}");
+}
+
 #[test]
 fn nobody_there_is_said_within_a_second_and_tried_again() {
     // A port that was free a moment ago.
