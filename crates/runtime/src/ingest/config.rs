@@ -163,6 +163,9 @@ impl Config {
     ) -> Result<Ingest, IngestError> {
         self.check()?;
         packages::require(self.elements())?;
+        if self.decodes_h264() {
+            packages::require_decoder(&self.decoder)?;
+        }
         Ok(Ingest::new(self, clock, frames, units, board))
     }
 
@@ -170,6 +173,11 @@ impl Config {
     pub fn check(&self) -> Result<(), IngestError> {
         let bad =
             |key, value: &dyn ToString, remedy| Err(IngestError::BadValue { key, value: value.to_string(), remedy });
+        if let Source::V4l2(camera) = &self.source
+            && let Some(key) = camera.zero()
+        {
+            return bad(key, &0, "write at least 1, or leave it out: then the device chooses");
+        }
         match &self.source {
             Source::Uri(uri) if !RTSP_SCHEMES.iter().any(|scheme| uri.starts_with(scheme)) => bad(
                 "source.uri",
@@ -180,6 +188,9 @@ impl Config {
             Source::Test(test) if !test.is_possible() => {
                 bad("source.test", &format!("{test:?}"), "use even sizes from 16 to 8192 and 1 to 240 fps")
             }
+            _ if self.decoder.trim().is_empty() => {
+                bad("decoder", &"empty", "write it as gst-launch takes it, or leave it out")
+            }
             _ if self.latency_ms > 10_000 => bad("latency_ms", &self.latency_ms, "use at most 10000"),
             _ if self.silence_ms_max < 100 => bad("silence_ms_max", &self.silence_ms_max, "use at least 100"),
             _ if self.connect_ms_max < 100 => bad("connect_ms_max", &self.connect_ms_max, "use at least 100"),
@@ -188,14 +199,24 @@ impl Config {
         }
     }
 
+    /// Lists what the pipeline is made of, beside the decoder.
     fn elements(&self) -> &'static [&'static str] {
-        match self.source {
-            Source::Uri(_) => &["rtspsrc", "rtpbin", "rtph264depay", "h264parse", "avdec_h264", "videoconvert"],
-            Source::Udp(_) => &["udpsrc", "rtpjitterbuffer", "rtph264depay", "h264parse", "avdec_h264", "videoconvert"],
-            Source::File(_) => &["parsebin", "qtdemux", "h264parse", "clocksync", "avdec_h264", "videoconvert"],
-            Source::V4l2(_) => &["v4l2src", "h264parse", "avdec_h264", "jpegdec", "videoconvert"],
-            Source::Test(_) => &["videotestsrc", "x264enc", "h264parse", "avdec_h264", "videoconvert"],
+        match &self.source {
+            Source::Uri(_) => &["rtspsrc", "rtpbin", "rtph264depay", "h264parse", "videoconvert"],
+            Source::Udp(_) => &["udpsrc", "rtpjitterbuffer", "rtph264depay", "h264parse", "videoconvert"],
+            Source::File(_) => &["parsebin", "qtdemux", "h264parse", "clocksync", "videoconvert"],
+            Source::V4l2(camera) => match camera.format {
+                V4l2Format::Raw => &["v4l2src", "videoconvert"],
+                V4l2Format::Mjpeg => &["v4l2src", "jpegdec", "videoconvert"],
+                V4l2Format::H264 => &["v4l2src", "h264parse", "videoconvert"],
+            },
+            Source::Test(_) => &["videotestsrc", "x264enc", "h264parse", "videoconvert"],
         }
+    }
+
+    /// Says whether [`Config::decoder`] has work: a camera of this machine may send something else.
+    fn decodes_h264(&self) -> bool {
+        !matches!(&self.source, Source::V4l2(camera) if camera.format != V4l2Format::H264)
     }
 
     /// Returns [`Config::silence_ms_max`].
@@ -210,6 +231,18 @@ impl Config {
 }
 
 const RTSP_SCHEMES: [&str; 4] = ["rtsp://", "rtspt://", "rtspu://", "rtsps://"];
+
+impl V4l2Source {
+    /// Returns the key of a number that is zero.
+    fn zero(&self) -> Option<&'static str> {
+        let numbers = [
+            ("source.v4l2.width_px", self.width_px),
+            ("source.v4l2.height_px", self.height_px),
+            ("source.v4l2.fps", self.fps),
+        ];
+        numbers.into_iter().find_map(|(key, number)| (number == Some(0)).then_some(key))
+    }
+}
 
 impl TestSource {
     fn is_possible(&self) -> bool {
@@ -227,6 +260,19 @@ impl Source {
     /// Says whether frames travelled over a network, so that they arrive later than they were captured.
     pub fn is_remote(&self) -> bool {
         matches!(self, Source::Uri(_) | Source::Udp(_))
+    }
+}
+
+/// Names the source for people. An address is shown without user and password.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Uri(uri) => f.write_str(&shown::address(uri)),
+            Source::File(file) => write!(f, "{}", file.path.display()),
+            Source::Udp(port) => write!(f, "UDP port {port}"),
+            Source::V4l2(camera) => write!(f, "{}", camera.device.display()),
+            Source::Test(_) => f.write_str("test picture"),
+        }
     }
 }
 
@@ -263,19 +309,6 @@ mod default {
     }
     pub fn test_fps() -> u32 {
         30
-/// Names the source for people. An address is shown without user and password.
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Uri(uri) => f.write_str(&shown::address(uri)),
-            Source::File(file) => write!(f, "{}", file.path.display()),
-            Source::Udp(port) => write!(f, "UDP port {port}"),
-            Source::V4l2(camera) => write!(f, "{}", camera.device.display()),
-            Source::Test(_) => f.write_str("test picture"),
-        }
-    }
-}
-
     }
 }
 
@@ -312,10 +345,37 @@ mod tests {
             ("source = { udp = 0 }", "source.udp"),
             ("source = { test = { width_px = 641 } }", "source.test"),
             ("source = { udp = 5600 }\nsilence_ms_max = 1", "silence_ms_max"),
+            ("source = { udp = 5600 }\ndecoder = \" \"", "ingest.decoder is empty"),
+            (r#"source = { v4l2 = { device = "/dev/video0", width_px = 0 } }"#, "source.v4l2.width_px is 0"),
+            (r#"source = { v4l2 = { device = "/dev/video0", height_px = 0 } }"#, "source.v4l2.height_px is 0"),
+            (r#"source = { v4l2 = { device = "/dev/video0", fps = 0 } }"#, "source.v4l2.fps is 0"),
         ] {
             let config: Config = toml::from_str(text).expect(text);
             let error = config.check().expect_err(text);
             assert!(error.to_string().contains(named), "{error}");
+        }
+    }
+    #[test]
+    fn the_elements_of_the_decoder_are_those_of_its_string() {
+        let board = IngestBoard::default();
+        let device = PathBuf::from("/dev/video0");
+        let camera = V4l2Source { device, format: V4l2Format::Raw, width_px: None, height_px: None, fps: None };
+        for (source, decoder, named) in [
+            (Source::Udp(5600), "avdec_h246 max-threads=1", Some("avdec_h246: correct the name")),
+            (Source::Udp(5600), "nvv4l2decoder ! nvvidconv", Some("package nvidia-l4t-gstreamer")),
+            (Source::Udp(5600), "avdec_h264 max-thread=1", Some("max-thread")),
+            (Source::Udp(5600), "avdec_h264 !", Some("ingest.decoder is avdec_h264 !")),
+            // The names of elements are all that this looks at: it decodes nothing.
+            (Source::Udp(5600), "identity ! identity", None),
+            (Source::V4l2(camera), "avdec_h246", None),
+        ] {
+            let config = Config { decoder: decoder.to_owned(), ..Config::new(source) };
+            let (put, _frames) = smgeo_flow::latest::channel();
+            let units = broadcast::Sender::new(1);
+            let error = config.build(smgeo_flow::SystemClock::shared(), put, units, &board).err();
+            let error = error.map(|error| error.to_string());
+            assert_eq!(error.is_some(), named.is_some(), "{decoder}: {error:?}");
+            assert!(error.is_none_or(|error| error.contains(named.unwrap())), "{decoder} names no {named:?}");
         }
     }
 }

@@ -17,6 +17,14 @@ pub enum IngestError {
         /// The Debian package that has it.
         package: &'static str,
     },
+    /// The decoder of the configuration cannot be made.
+    #[error("ingest.decoder is {decoder}: {problem}")]
+    Decoder {
+        /// The decoder, as configured.
+        decoder: String,
+        /// What is wrong with it, and the way out.
+        problem: String,
+    },
     /// A key of the configuration has a value that cannot work.
     #[error("ingest.{key} is {value}: {remedy}")]
     BadValue {

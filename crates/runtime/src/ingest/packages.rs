@@ -4,7 +4,7 @@ use gstreamer as gst;
 
 use super::IngestError;
 
-const ELEMENTS: [(&str, &str); 24] = [
+const ELEMENTS: [(&str, &str); 30] = [
     ("appsink", "gstreamer1.0-plugins-base"),
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("avdec_h264", "gstreamer1.0-libav"),
@@ -15,6 +15,10 @@ const ELEMENTS: [(&str, &str); 24] = [
     ("identity", "libgstreamer1.0-0"),
     ("jpegdec", "gstreamer1.0-plugins-good"),
     ("mp4mux", "gstreamer1.0-plugins-good"),
+    ("nvh264dec", "gstreamer1.0-plugins-bad"),
+    ("nvv4l2decoder", "nvidia-l4t-gstreamer"),
+    ("nvvidconv", "nvidia-l4t-gstreamer"),
+    ("openh264dec", "gstreamer1.0-plugins-bad"),
     ("parsebin", "gstreamer1.0-plugins-base"),
     ("qtdemux", "gstreamer1.0-plugins-good"),
     ("queue", "libgstreamer1.0-0"),
@@ -25,7 +29,9 @@ const ELEMENTS: [(&str, &str); 24] = [
     ("rtspsrc", "gstreamer1.0-plugins-good"),
     ("typefind", "libgstreamer1.0-0"),
     ("udpsrc", "gstreamer1.0-plugins-good"),
+    ("v4l2h264dec", "gstreamer1.0-plugins-good"),
     ("v4l2src", "gstreamer1.0-plugins-good"),
+    ("vah264dec", "gstreamer1.0-plugins-bad"),
     ("videoconvert", "gstreamer1.0-plugins-base"),
     ("videotestsrc", "gstreamer1.0-plugins-base"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
@@ -38,6 +44,22 @@ pub fn require(elements: &[&str]) -> Result<(), IngestError> {
         Some(_) => Ok(()),
         None => Err(IngestError::MissingElement { element: (*element).to_owned(), package: package_of(element) }),
     })
+}
+
+/// Checks that a decoder in gst-launch notation can be made, after [`require`]. Nothing is decoded.
+pub fn require_decoder(decoder: &str) -> Result<(), IngestError> {
+    let mut context = gst::ParseContext::new();
+    let flags = gst::ParseFlags::FATAL_ERRORS;
+    let made = gst::parse::bin_from_description_full(decoder, true, Some(&mut context), flags);
+    let problem = match (context.missing_elements().first(), made) {
+        (Some(element), _) => {
+            let package = package_of(element);
+            format!("gstreamer has no element {element}: correct the name, or install the Debian package {package}")
+        }
+        (None, Err(error)) => format!("{error}; write it as gst-launch takes it"),
+        (None, Ok(_)) => return Ok(()),
+    };
+    Err(IngestError::Decoder { decoder: decoder.to_owned(), problem })
 }
 
 /// Names the Debian package that has an element.
