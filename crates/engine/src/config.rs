@@ -12,7 +12,7 @@ use crate::disk_cache::DiskCache;
 use crate::error::EngineError;
 use crate::gate;
 use crate::package::Package;
-use crate::rten::{RtenBackend, RtenConfig};
+use crate::rten::{self, RtenBackend, RtenConfig};
 use crate::signature::TrustedKey;
 
 /// A backend by name.
@@ -83,6 +83,9 @@ impl FromStr for Precision {
         known.ok_or_else(|| EngineError::Setting(format!("there is no precision `{name}`; choose f32, bf16 or int8")))
     }
 }
+
+/// More memory than any machine has, and far from where the number of bytes would overflow.
+const MIB_MAX: u64 = 1 << 30;
 
 /// How the engine runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +170,27 @@ impl EngineConfig {
         }
     }
 
+    /// Refuses what no package and no library can make right. Nothing is opened.
+    pub fn check(&self) -> Result<(), EngineError> {
+        // Windows are laid of features in memory; a file of no size only keeps nothing.
+        let (memory, file) = (self.features_mib_max, self.features_file_mib_max);
+        for (key, mib, least) in [("features_mib_max", memory, 1), ("features_file_mib_max", file, 0)] {
+            if !(least..=MIB_MAX).contains(&mib) {
+                let problem = format!("engine.{key} is {mib}; it must be {least} to {MIB_MAX}, in MiB");
+                return Err(EngineError::Setting(problem));
+            }
+        }
+        match (self.backend, self.precision) {
+            (BackendName::Rten, precision) => rten::check_precision(precision),
+            (BackendName::OpenVino, Precision::Int8) => {
+                let problem =
+                    "precision = \"int8\" needs backend = \"rten\"; openvino would take three times as long as in f32";
+                Err(EngineError::Setting(problem.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The package, its signature and all else checked.
     pub fn open_package(&self) -> Result<Package, EngineError> {
         let package = Package::open_trusting(&self.package, &self.trusted_keys)?;
@@ -222,6 +246,7 @@ impl EngineConfig {
 
     /// The backend without asking for a check of its arithmetic: for the check itself.
     pub fn build_unchecked(&self, package: &Package) -> Result<Box<dyn Backend>, EngineError> {
+        self.check()?;
         match (self.backend, self.precision) {
             (BackendName::Rten, _) | (BackendName::Auto, Precision::Int8) => self.rten(package),
             (BackendName::TensorRt, _) => Err(EngineError::LibraryMissing {
@@ -229,11 +254,6 @@ impl EngineConfig {
                 remedy: "this program was built without the feature `tensorrt`; build it with it, or choose backend = \"auto\"",
                 source: "not part of this program".into(),
             }),
-            (BackendName::OpenVino, Precision::Int8) => {
-                let problem =
-                    "precision = \"int8\" needs backend = \"rten\"; openvino would take three times as long as in f32";
-                Err(EngineError::Setting(problem.into()))
-            }
             (BackendName::OpenVino, _) | (BackendName::Auto, Precision::Bf16) => self.openvino(package),
             (BackendName::Auto, Precision::F32) => self.openvino_or_rten(package),
         }

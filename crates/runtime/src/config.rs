@@ -275,6 +275,7 @@ impl Config {
             None => {}
         }
         self.tiles.check()?;
+        self.engine.check().map_err(|error| error.to_string())?;
         self.follow.check()?;
         self.prompts.check(self.follow.ring_ms)?;
         self.assemble.check()?;

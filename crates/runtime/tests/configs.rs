@@ -103,6 +103,11 @@ fn a_machine_that_could_not_start_is_told_so_before_anything_is_opened() {
         ("tiles = { source = \"a\", ram_mib_max = 0 }".to_owned(), "tiles.ram_mib_max is 0"),
         ("tiles = { source = \"a\", zooms = [18, 3] }".to_owned(), "tiles.zooms is [18, 3]"),
         ("telemetry.mavlink.address = \"udpin:0.0.0.0:1\"".to_owned(), "there is no [terrain] table"),
+        ("engine.backend = \"openvino\"\nengine.precision = \"int8\"".to_owned(), "needs backend = \"rten\""),
+        ("engine.backend = \"rten\"\nengine.precision = \"bf16\"".to_owned(), "needs backend = \"openvino\""),
+        ("engine.features_mib_max = 0".to_owned(), "engine.features_mib_max is 0"),
+        ("engine.features_file_mib_max = 17592186044416".to_owned(), "engine.features_file_mib_max is 17592186044416"),
+        ("ingest.decoder = \"\"".to_owned(), "ingest.decoder is empty"),
     ];
     for (line, named) in cases {
         let map = if line.starts_with("tiles") { "" } else { "tiles.source = \"map.mbtiles\"\n" };
