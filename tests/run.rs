@@ -33,5 +33,8 @@ fn a_wrong_configuration_ends_with_78_and_a_file_that_is_missing_with_1() {
         let error = String::from_utf8_lossy(&run.stderr).into_owned();
         assert_eq!(run.status.code(), Some(code), "{line}: {error}");
         assert!(error.contains(says), "{line}: {error}");
+        // The log goes to a journal here, which shows no colours.
+        assert!(!error.contains('\u{1b}'), "{line}: {error}");
+        assert!(line != log || error.contains(" INFO "), "{error}");
     }
 }

@@ -12,6 +12,7 @@ mod sim;
 mod tiles;
 mod trust;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -89,5 +90,10 @@ fn start_log(verbose: u8) {
     let default = level[usize::from(verbose).min(level.len() - 1)];
     // RUST_LOG is the one environment variable, and the one everybody knows.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A journal or a file takes no colours. A terminal does, unless NO_COLOR is set: asking for them would overrule that.
+    match std::io::stderr().is_terminal() {
+        true => log.init(),
+        false => log.with_ansi(false).init(),
+    }
 }
