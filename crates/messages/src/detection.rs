@@ -51,6 +51,8 @@ pub enum Outcome {
     NoMap {
         /// How many of the window's tiles are missing.
         missing: usize,
+        /// How many of these the map may have, and they cannot be read: a server is down, a file is damaged.
+        unread: usize,
         /// How many it has.
         of: usize,
     },

@@ -194,7 +194,8 @@ impl Target {
                 self.doubt(config, 0.0);
                 Some(reason)
             }
-            Outcome::NoMap { .. } => Some("the map has no tiles there"),
+            Outcome::NoMap { unread: 0, .. } => Some("the map has no tiles there"),
+            Outcome::NoMap { .. } => Some("the map cannot be read there"),
             Outcome::Found(found) if found.score < config.score_min => {
                 self.doubt(config, found.score);
                 Some("no clear match on the map")

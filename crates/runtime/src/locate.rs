@@ -233,14 +233,14 @@ impl Locate {
             Reading { config: &self.config, stride_px: manifest.stride_px, temperature: manifest.temperature };
         let outcome = |((query, clicks), gathered): ((&Query, &Vec<[f32; 2]>), &Gathered)| match gathered {
             Gathered::Pending => Outcome::NotFound("the map around it is being encoded"),
-            Gathered::Empty => {
+            Gathered::Empty { unread } => {
                 let of = query.window.tiles().count();
-                Outcome::NoMap { missing: of, of }
+                Outcome::NoMap { missing: of, unread: *unread, of }
             }
-            Gathered::Ready { missing, .. } => {
+            Gathered::Ready { missing, unread, .. } => {
                 let own = maps.split_off_mut(..clicks.len()).expect("one map for each click into a ready window");
                 witness::hear(own, clicks, manifest.stride_px);
-                reading.outcome(query, &own[0], missing)
+                reading.outcome(query, &own[0], missing, *unread)
             }
         };
         Ok(queries.iter().zip(&clicks).zip(gathered).map(outcome).collect())

@@ -318,6 +318,14 @@ fn answers_that_the_place_is_another_make_a_lock_doubtful_however_far_off_they_a
 }
 
 #[test]
+fn a_track_says_whether_the_map_lacks_tiles_or_cannot_be_read() {
+    for (unread, reason) in [(0, "the map has no tiles there"), (1, "the map cannot be read there")] {
+        let track = bench().answer(Outcome::NoMap { missing: 9, unread, of: 9 });
+        assert_eq!(track.reason, Some(reason));
+    }
+}
+
+#[test]
 fn a_new_name_is_told_with_the_next_track() {
     let mut bench = bench();
     bench.locked();

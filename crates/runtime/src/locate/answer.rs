@@ -26,12 +26,12 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Says what the network made of `query`, whose window lacks the tiles `missing`.
-    pub fn outcome(&self, query: &Query, maps: &Maps, missing: &[TileId]) -> Outcome {
+    /// Says what the network made of `query`, whose window lacks the tiles `missing`, of which `unread` cannot be read.
+    pub fn outcome(&self, query: &Query, maps: &Maps, missing: &[TileId], unread: usize) -> Outcome {
         let of = query.window.tiles().count();
         let unmapped = self.unmapped(query, missing);
         if unmapped > UNMAPPED_MAX {
-            return Outcome::NoMap { missing: missing.len(), of };
+            return Outcome::NoMap { missing: missing.len(), unread, of };
         }
         let Ok(posterior) = Posterior::new(maps, self.stride_px, self.temperature) else {
             return Outcome::NotFound("the network gave no usable answer");

@@ -32,13 +32,15 @@ pub enum Gathered {
     Ready {
         /// The window's features.
         mosaic: Mosaic,
-        /// The tiles that the map does not have.
+        /// The tiles that the map does not have, or that cannot be read.
         missing: Vec<TileId>,
+        /// How many of these cannot be read.
+        unread: usize,
     },
     /// Some of its tiles are still to be read or encoded.
     Pending,
-    /// The map has none of its tiles.
-    Empty,
+    /// The map has none of its tiles, or `unread` of them cannot be read.
+    Empty { unread: usize },
 }
 
 /// Is what is known of one tile.
@@ -47,6 +49,7 @@ enum Known {
     Picture(TilePicture),
     Pending,
     Missing,
+    Unread,
 }
 
 impl Atlas {
@@ -84,28 +87,29 @@ impl Atlas {
     }
 
     fn window(&mut self, window: TileWindow) -> Result<Gathered, EngineError> {
-        let (mut tiles, mut missing) = (Vec::new(), Vec::new());
+        let (mut tiles, mut missing, mut unread) = (Vec::new(), Vec::new(), 0);
         for tile in window.tiles() {
             match self.known(tile) {
                 Known::Encoded(features) => tiles.push(Some(features)),
-                Known::Missing => {
+                known @ (Known::Missing | Known::Unread) => {
                     tiles.push(None);
                     missing.push(tile);
+                    unread += usize::from(matches!(known, Known::Unread));
                 }
                 Known::Pending | Known::Picture(_) => return Ok(Gathered::Pending),
             }
         }
         if missing.len() == tiles.len() {
-            return Ok(Gathered::Empty);
+            return Ok(Gathered::Empty { unread });
         }
         if let Some(laid) = self.laid.iter_mut().find(|laid| laid.window == window && laid.is_of(&tiles)) {
             laid.is_used = true;
-            return Ok(Gathered::Ready { mosaic: laid.mosaic.clone(), missing });
+            return Ok(Gathered::Ready { mosaic: laid.mosaic.clone(), missing, unread });
         }
         let present: Vec<Option<&Features>> = tiles.iter().map(Option::as_ref).collect();
         let mosaic = Mosaic::assemble(window.rows() as usize, window.columns() as usize, &present)?;
         self.laid.push(Laid { window, tiles, mosaic: mosaic.clone(), is_used: true });
-        Ok(Gathered::Ready { mosaic, missing })
+        Ok(Gathered::Ready { mosaic, missing, unread })
     }
 
     fn known(&self, tile: TileId) -> Known {
@@ -115,7 +119,8 @@ impl Atlas {
                 None => Known::Picture(picture),
             },
             TileState::Loading | TileState::Unwanted => Known::Pending,
-            TileState::Failed(_) => Known::Missing,
+            TileState::Failed(error) if error.is_missing() => Known::Missing,
+            TileState::Failed(_) => Known::Unread,
         }
     }
 
@@ -141,3 +146,7 @@ impl Laid {
             })
     }
 }
+
+#[cfg(test)]
+#[path = "atlas_tests.rs"]
+mod tests;
