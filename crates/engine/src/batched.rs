@@ -61,8 +61,13 @@ pub struct LocatorOutputs {
     pub attention: Vec<f32>,
 }
 
-/// Most numbers of the windows that are kept prepared: 32 MiB, twelve windows of 4 x 4 tiles of 160 channels or three of 8 x 8.
+/// Most numbers of the windows that are kept prepared: 32 MiB, twelve windows of 4 x 4 tiles of 160 channels or three of 8 x 8. What
+/// the networks made of them comes on top, half as much again with smgeo-nano.
 const KEPT_NUMBERS_MAX: usize = 1 << 23;
+
+/// Calls after which a window that nobody asked about is forgotten: a second of flight. A ray at the edge of two windows asks about
+/// one, then the other.
+const UNUSED_CALLS_MAX: u32 = 25;
 
 /// A backend made of networks.
 pub struct Batched<N: Networks> {
@@ -84,6 +89,7 @@ pub struct Batched<N: Networks> {
 struct Kept<W> {
     mosaic: Mosaic,
     prepared: W,
+    unused_calls: u32,
 }
 
 impl<N: Networks> Batched<N> {
@@ -159,16 +165,28 @@ impl<N: Networks> Batched<N> {
             }
             None => self.networks.prepare(reference).and_then(|prepared| {
                 let located = self.locate_batches(&group, requests, &prepared, answers);
-                let held: usize = self.kept.iter().map(|kept| kept.mosaic.values().len()).sum();
-                // Where there is no room, those that are there stay: giving one up for another would help neither.
-                if held + reference.values().len() <= KEPT_NUMBERS_MAX {
-                    self.kept.push(Kept { mosaic: reference.clone(), prepared });
-                }
+                self.keep(reference, prepared);
                 located
             }),
         };
         self.group = group;
         located
+    }
+
+    /// Keeps a window, in place of those that nobody asked about lately where there is no room. Those that are asked about now stay:
+    /// giving one of them up for another would help neither.
+    fn keep(&mut self, mosaic: &Mosaic, prepared: N::Window) {
+        let room = KEPT_NUMBERS_MAX.saturating_sub(mosaic.values().len());
+        while self.kept.iter().map(|kept| kept.mosaic.values().len()).sum::<usize>() > room {
+            let longest = self.kept.iter().enumerate().max_by_key(|(_, kept)| kept.unused_calls);
+            match longest {
+                Some((at, kept)) if kept.unused_calls > 0 => drop(self.kept.swap_remove(at)),
+                _ => return,
+            }
+        }
+        if mosaic.values().len() <= KEPT_NUMBERS_MAX {
+            self.kept.push(Kept { mosaic: mosaic.clone(), prepared, unused_calls: 0 });
+        }
     }
 
     /// Answers the requests with these indices, as many at once as the networks take.
@@ -248,7 +266,11 @@ impl<N: Networks> Backend for Batched<N> {
     fn locate_into(&mut self, requests: &[LocateRequest], answers: &mut Vec<Maps>) -> Result<(), EngineError> {
         check_requests(&self.info, requests)?;
         answers.resize_with(requests.len(), Maps::default);
-        self.kept.retain(|kept| requests.iter().any(|request| request.reference.shares_with(&kept.mosaic)));
+        for kept in &mut self.kept {
+            let is_asked = requests.iter().any(|request| request.reference.shares_with(&kept.mosaic));
+            kept.unused_calls = if is_asked { 0 } else { kept.unused_calls + 1 };
+        }
+        self.kept.retain(|kept| kept.unused_calls <= UNUSED_CALLS_MAX);
         for first in 0..requests.len() {
             let shares = |index: &usize| requests[*index].reference.shares_with(requests[first].reference);
             if (0..first).any(|earlier| shares(&earlier)) {

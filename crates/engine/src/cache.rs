@@ -124,6 +124,11 @@ impl FeatureCache {
         found
     }
 
+    /// Whether the features are held in memory, without counting and without calling them used.
+    pub fn is_in_memory(&self, key: &FeatureKey) -> bool {
+        self.features.contains_key(key)
+    }
+
     /// Whether the features are held, without counting and without calling them used.
     pub fn contains(&self, key: &FeatureKey) -> bool {
         self.features.contains_key(key) || self.is_on_disk(key)

@@ -1,7 +1,7 @@
 //! The map as the locator sees it: which tiles are read, which are encoded, and search windows laid of their features.
 //!
-//! A target's window stays where it is from frame to frame, so the last batch's windows are kept and used again as long as
-//! the same features lie under them.
+//! A target's window stays where it is from frame to frame, or goes to and fro between two, so the windows of the last second are
+//! kept and used again as long as the same features lie under them.
 
 use std::sync::Arc;
 
@@ -23,8 +23,14 @@ struct Laid {
     window: TileWindow,
     tiles: Vec<Option<Features>>,
     mosaic: Mosaic,
-    is_used: bool,
+    unused_batches: u32,
 }
+
+/// Tiles looked up on disk in one step at most, some half a millisecond each.
+const LOOKUPS_A_STEP: usize = 8;
+
+/// Batches after which a window that no query asked about is forgotten: a second of flight.
+const UNUSED_BATCHES_MAX: u32 = 25;
 
 /// Is the state of a query's window.
 pub enum Gathered {
@@ -46,7 +52,6 @@ pub enum Gathered {
 /// Is what is known of one tile.
 enum Known {
     Encoded(Features),
-    Picture(TilePicture),
     Pending,
     Missing,
     Unread,
@@ -64,13 +69,16 @@ impl Atlas {
         self.keeper.want(&all);
     }
 
-    /// Lists pictures of the first `count` of `tiles` that are read but not encoded.
+    /// Lists pictures of the first `count` of `tiles` that are read but not encoded. Those encoded before a flight are taken from disk
+    /// on the way, a few a step.
     pub fn fresh(&self, tiles: &[TileId], count: usize) -> Vec<TilePicture> {
-        let picture = |tile: &TileId| match self.known(*tile) {
-            Known::Picture(picture) => Some(picture),
+        let pictures = tiles.iter().filter_map(|tile| match self.keeper.state(*tile) {
+            TileState::Ready(picture) => Some(picture),
             _ => None,
-        };
-        tiles.iter().filter_map(picture).take(count).collect()
+        });
+        let not_in_memory = pictures.filter(|picture| !self.features.is_in_memory(&self.key(picture)));
+        let looked_up = not_in_memory.take(LOOKUPS_A_STEP.max(count));
+        looked_up.filter(|picture| self.features.get(&self.key(picture)).is_none()).take(count).collect()
     }
 
     /// Keeps what was encoded.
@@ -80,9 +88,9 @@ impl Atlas {
 
     /// Gathers the windows of one batch. Queries with the same window get clones of one mosaic, and so one run of the locator.
     pub fn gather(&mut self, windows: impl Iterator<Item = TileWindow>) -> Result<Vec<Gathered>, EngineError> {
-        self.laid.iter_mut().for_each(|laid| laid.is_used = false);
+        self.laid.iter_mut().for_each(|laid| laid.unused_batches += 1);
         let gathered = windows.map(|window| self.window(window)).collect();
-        self.laid.retain(|laid| laid.is_used);
+        self.laid.retain(|laid| laid.unused_batches <= UNUSED_BATCHES_MAX);
         gathered
     }
 
@@ -96,19 +104,19 @@ impl Atlas {
                     missing.push(tile);
                     unread += usize::from(matches!(known, Known::Unread));
                 }
-                Known::Pending | Known::Picture(_) => return Ok(Gathered::Pending),
+                Known::Pending => return Ok(Gathered::Pending),
             }
         }
         if missing.len() == tiles.len() {
             return Ok(Gathered::Empty { unread });
         }
         if let Some(laid) = self.laid.iter_mut().find(|laid| laid.window == window && laid.is_of(&tiles)) {
-            laid.is_used = true;
+            laid.unused_batches = 0;
             return Ok(Gathered::Ready { mosaic: laid.mosaic.clone(), missing, unread });
         }
         let present: Vec<Option<&Features>> = tiles.iter().map(Option::as_ref).collect();
         let mosaic = Mosaic::assemble(window.rows() as usize, window.columns() as usize, &present)?;
-        self.laid.push(Laid { window, tiles, mosaic: mosaic.clone(), is_used: true });
+        self.laid.push(Laid { window, tiles, mosaic: mosaic.clone(), unused_batches: 0 });
         Ok(Gathered::Ready { mosaic, missing, unread })
     }
 
@@ -116,7 +124,7 @@ impl Atlas {
         match self.keeper.state(tile) {
             TileState::Ready(picture) => match self.features.get(&self.key(&picture)) {
                 Some(features) => Known::Encoded(features),
-                None => Known::Picture(picture),
+                None => Known::Pending,
             },
             TileState::Loading | TileState::Unwanted => Known::Pending,
             TileState::Failed(error) if error.is_missing() => Known::Missing,
