@@ -195,26 +195,13 @@ fn answers_from_cached_tiles_are_those_from_fresh_ones_to_the_bit() {
         for precision in [Precision::F32, Precision::Int8] {
             let config = RtenConfig { threads: NonZeroUsize::new(1), precision, ..Default::default() };
             let mut backend = RtenBackend::new(&package, &config).unwrap();
-            let tiled = TiledReference::cut(&noise(512, 512)).unwrap();
+            let reference = noise(512, 512);
+            let tiled = TiledReference::cut(&reference).unwrap();
             let fresh = encoded(&mut backend, &tiled);
-            let encoder = backend.info().encoder();
-            let key = |tile: usize| FeatureKey { tile: tile as u64, imagery: ImageryHash::of(b"noise"), encoder };
-
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("features.sqlite");
-            let open = || FeatureCache::new(1 << 24).with_disk(DiskCache::open(&file, 1 << 24).unwrap());
-            let before = open();
-            encoded(&mut backend, &tiled).into_iter().enumerate().for_each(|(tile, one)| before.put(key(tile), one));
-            let from_memory: Vec<Features> = (0..fresh.len()).map(|tile| before.get(&key(tile)).unwrap()).collect();
-            drop(before);
-            let after_restart = open();
-            let from_disk: Vec<Features> =
-                (0..fresh.len()).map(|tile| after_restart.get(&key(tile)).unwrap()).collect();
-            assert_eq!(after_restart.counts().disk_hits, 4);
-
-            let picture = image::imageops::crop_imm(&noise(512, 512), 130, 170, 256, 256).to_image();
+            let picture = image::imageops::crop_imm(&reference, 130, 170, 256, 256).to_image();
             let crop = QueryCrop::cut(&picture, (140.0, 100.0)).unwrap();
             let query = backend.encode(&[(&crop.image, View::Query)]).unwrap().remove(0);
+            let [from_memory, from_disk] = cached(&mut backend, &tiled);
             let mut answer = |tiles: &[Features]| {
                 let mosaic = tiled.mosaic(tiles).unwrap();
                 let request = LocateRequest { query: &query, click: crop.click, reference: &mosaic };
@@ -226,6 +213,24 @@ fn answers_from_cached_tiles_are_those_from_fresh_ones_to_the_bit() {
             assert!(answer(&from_disk) == expected, "{name}: disk");
         }
     }
+}
+
+/// The tiles as a cache has them in memory, and as it has them from its file after a restart.
+fn cached(backend: &mut RtenBackend, tiled: &TiledReference) -> [Vec<Features>; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("features.sqlite");
+    let open = || FeatureCache::new(1 << 24).with_disk(DiskCache::open(&file, 1 << 24).unwrap());
+    let encoder = backend.info().encoder();
+    let key = |tile: usize| FeatureKey { tile: tile as u64, imagery: ImageryHash::of(b"noise"), encoder };
+    let before = open();
+    encoded(backend, tiled).into_iter().enumerate().for_each(|(tile, features)| before.put(key(tile), features));
+    let held = |cache: &FeatureCache| (0..tiled.tiles.len()).map(|tile| cache.get(&key(tile)).unwrap()).collect();
+    let from_memory = held(&before);
+    drop(before);
+    let after = open();
+    let from_disk = held(&after);
+    assert_eq!(after.counts().disk_hits, tiled.tiles.len() as u64);
+    [from_memory, from_disk]
 }
 
 /// All numbers of an answer.
