@@ -176,7 +176,7 @@ impl<N: Networks> Batched<N> {
     /// Keeps a window, in place of those that nobody asked about lately where there is no room. Those that are asked about now stay:
     /// giving one of them up for another would help neither.
     fn keep(&mut self, mosaic: &Mosaic, prepared: N::Window) {
-        let room = KEPT_NUMBERS_MAX.saturating_sub(mosaic.values().len());
+        let Some(room) = KEPT_NUMBERS_MAX.checked_sub(mosaic.values().len()) else { return };
         while self.kept.iter().map(|kept| kept.mosaic.values().len()).sum::<usize>() > room {
             let longest = self.kept.iter().enumerate().max_by_key(|(_, kept)| kept.unused_calls);
             match longest {
@@ -184,9 +184,7 @@ impl<N: Networks> Batched<N> {
                 _ => return,
             }
         }
-        if mosaic.values().len() <= KEPT_NUMBERS_MAX {
-            self.kept.push(Kept { mosaic: mosaic.clone(), prepared, unused_calls: 0 });
-        }
+        self.kept.push(Kept { mosaic: mosaic.clone(), prepared, unused_calls: 0 });
     }
 
     /// Answers the requests with these indices, as many at once as the networks take.

@@ -1,4 +1,4 @@
-//! The fast backend on x86: OpenVINO, 1.1 to 1.3 times as fast as rten (docs/benchmarks.md). The library is looked for when the
+//! The fast backend on x86: OpenVINO, 1.1 to 1.7 times as fast as rten (docs/benchmarks.md). The library is looked for when the
 //! backend is made, so one program runs with it and without it.
 
 mod library;
