@@ -18,6 +18,10 @@ use super::flight_s;
 use super::score::Score;
 use crate::sim::flight_plan::FlightPlan;
 
+/// How long the video runs before the first click. Until then a sender's reports are on trial, and it is not known to a tenth of a
+/// second which moment a picture shows: the operator, who knows from the world what is where, would click beside it.
+const BEGINS_AFTER: Duration = Duration::from_secs(7);
+
 /// Between two clicks.
 const CLICK_EVERY: Duration = Duration::from_millis(1_500);
 
@@ -43,6 +47,8 @@ pub struct Operator {
     kinds: BTreeMap<ObjectKind, u32>,
     following: Vec<(TargetId, Stamp)>,
     clicked_at: Option<Stamp>,
+    /// When the first picture was captured.
+    began: Option<Stamp>,
 }
 
 impl Operator {
@@ -57,6 +63,7 @@ impl Operator {
             kinds: BTreeMap::new(),
             following: Vec::new(),
             clicked_at: None,
+            began: None,
         }
     }
 
@@ -76,6 +83,9 @@ impl Operator {
 
     async fn click(&mut self, machine: &Machine, score: &mut Score) {
         let Some(frame) = machine.frames.newest() else { return };
+        if frame.captured.since(*self.began.get_or_insert(frame.captured)) < BEGINS_AFTER {
+            return;
+        }
         let pose = self.plan.pose(flight_s(&self.clock, frame.captured, self.start_wall_us));
         let camera = self.plan.camera();
         let seen = self.spotter.sightings(&self.plan.town, &self.plan.day, &camera, &pose);

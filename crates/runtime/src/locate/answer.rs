@@ -142,7 +142,7 @@ impl Reading<'_> {
 }
 
 /// Points on each edge of a tile at which the prior is asked: a ray's is narrower than a tile.
-const POINTS: u32 = 16;
+const POINTS: u32 = 8;
 
 /// Returns how much of a density over the window's pixels lies over the tiles `missing`, 0 to 1.
 fn share_over(missing: &[TileId], window: &TileWindow, density: impl Fn(f64, f64) -> f64) -> f64 {
