@@ -1,5 +1,6 @@
 //! `smgeo-train`: trains SMGeo and produces engine packages.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -314,7 +315,12 @@ impl From<SourceName> for Source {
 }
 
 fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    // A file takes no colours. A terminal does, unless NO_COLOR is set.
+    match std::io::stderr().is_terminal() {
+        true => log.init(),
+        false => log.with_ansi(false).init(),
+    }
     match Arguments::parse().command {
         Command::Train { config, out, resume } => commands::train(&config, &out, resume),
         Command::Towns { out, first, count, frames } => commands::towns(&out, first, count, frames),

@@ -48,7 +48,7 @@ impl Default for Config {
         Self {
             score_min: 0.25,
             click_widening: 2.0,
-            confirmations_min: 3,
+            confirmations_min: 5,
             locked_probability_min: 0.95,
             kept_probability_min: 0.9,
             locked_ce90_m_max: 25.0,

@@ -190,10 +190,10 @@ fn what_was_lost_is_locked_again_as_what_is_new_is() {
     let mut bench = bench();
     bench.locked();
     assert_eq!(bench.silence(12.0).state, TrackState::Lost);
-    let states = (0..4).map(|_| bench.answer(found(0.0, 2.0)).state).collect::<Vec<_>>();
+    let states = (0..7).map(|_| bench.answer(found(0.0, 2.0)).state).collect::<Vec<_>>();
     let needed = Config::default().confirmations_min as usize - 1;
     assert!(states[..needed].iter().all(|state| *state == TrackState::Searching), "{states:?}");
-    assert_eq!(states[needed..], vec![TrackState::Locked; 4 - needed]);
+    assert_eq!(states[needed..], vec![TrackState::Locked; 7 - needed]);
     // Enough to keep a lock is not enough to gain one.
     assert_eq!(bench.silence(12.0).state, TrackState::Lost);
     let track = (0..10).map(|_| bench.answer(probable(0.92, 0.0, 2.0))).last().unwrap();
