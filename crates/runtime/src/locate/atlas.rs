@@ -32,6 +32,9 @@ const LOOKUPS_A_STEP: usize = 8;
 /// Batches after which a window that no query asked about is forgotten: a second of flight.
 const UNUSED_BATCHES_MAX: u32 = 25;
 
+/// Windows kept that no query asks about now: a swinging camera lays many in a second, of some megabytes each.
+const UNUSED_WINDOWS_MAX: usize = 8;
+
 /// Is the state of a query's window.
 pub enum Gathered {
     /// Every tile that the map has is encoded.
@@ -91,6 +94,9 @@ impl Atlas {
         self.laid.iter_mut().for_each(|laid| laid.unused_batches += 1);
         let gathered = windows.map(|window| self.window(window)).collect();
         self.laid.retain(|laid| laid.unused_batches <= UNUSED_BATCHES_MAX);
+        self.laid.sort_by_key(|laid| laid.unused_batches);
+        let asked = self.laid.partition_point(|laid| laid.unused_batches == 0);
+        self.laid.truncate(asked + UNUSED_WINDOWS_MAX);
         gathered
     }
 
